@@ -1,0 +1,124 @@
+// Real PostgreSQL shards for one test file: started in parallel in a directory of their own, gone afterwards, also after failures.
+import { existsSync, readdirSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import pg from 'pg';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
+
+export interface ShardsOptions {
+  /** PostgreSQL settings for every shard. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  /** Off by default: what is written survives every kill of a process, only not a power cut; commits are much faster. */
+  readonly fsync?: boolean;
+  readonly maxPreparedTransactions?: number;
+  /** Logical names; `shard-0`, `shard-1`, … by default. */
+  readonly names?: readonly string[];
+  readonly password?: string;
+  readonly major?: number;
+}
+
+const PREFIX = 'atomshard-test-';
+
+export class Shards implements AsyncDisposable {
+  readonly directory: string;
+  readonly shards: readonly EmbeddedPostgres[];
+  readonly #pools = new Map<number, pg.Pool>();
+
+  constructor(directory: string, shards: readonly EmbeddedPostgres[]) {
+    this.directory = directory;
+    this.shards = shards;
+  }
+
+  /** Shard `index`; throws when there is none. */
+  shard(index: number): EmbeddedPostgres {
+    const found = this.shards[index];
+    if (found === undefined) throw new Error(`there is no shard ${index}; ${this.shards.length} were started`);
+    return found;
+  }
+
+  /** A small pool of direct connections to one shard, as superuser. Its errors while idle are nobody's problem. */
+  pool(index: number): pg.Pool {
+    let pool = this.#pools.get(index);
+    if (pool === undefined) {
+      pool = new pg.Pool({ connectionString: this.shard(index).url(), max: 4, allowExitOnIdle: true });
+      pool.on('error', () => undefined);
+      this.#pools.set(index, pool);
+    }
+    return pool;
+  }
+
+  /** A direct connection of its own, to be ended by the caller. */
+  async client(index: number, config: pg.ClientConfig = {}): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.shard(index).url(), ...config });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  /** Runs one statement on one shard, directly. */
+  async query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+    index: number,
+    sql: string,
+    parameters: readonly unknown[] = [],
+  ): Promise<Row[]> {
+    const result = await this.pool(index).query<Row>(sql, [...parameters]);
+    return result.rows;
+  }
+
+  /** Runs the same text (several statements allowed) on every shard. */
+  async exec(sql: string): Promise<void> {
+    await Promise.all(this.shards.map((_, index) => this.pool(index).query(sql)));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([...this.#pools.values()].map((pool) => pool.end()));
+    await removeShards(this.directory, this.shards);
+  }
+}
+
+/** Starts `count` empty shards; use with `await using`. What was started is stopped and removed when one fails to start. */
+export async function startShards(count: number, options: ShardsOptions = {}): Promise<Shards> {
+  await sweep();
+  const directory = await mkdtemp(path.join(os.tmpdir(), `${PREFIX}${process.pid}-`));
+  await chmod(directory, 0o755);
+  const durable = options.fsync === true ? {} : { fsync: 'off', full_page_writes: 'off' };
+  const parameters = {
+    max_prepared_transactions: String(options.maxPreparedTransactions ?? 64),
+    shared_buffers: '32MB',
+    ...durable,
+    ...options.parameters,
+  };
+  const start = (name: string) =>
+    startEmbeddedPostgres({
+      dataDirectory: path.join(directory, name),
+      name,
+      parameters,
+      ...(options.password === undefined ? {} : { password: options.password }),
+      ...(options.major === undefined ? {} : { major: options.major }),
+    });
+  const names = options.names ?? Array.from({ length: count }, (_, index) => `shard-${index}`);
+  // The first alone when no template exists yet would be kinder, but two initdb at once do no harm.
+  const started = await Promise.allSettled(names.map(start));
+  const shards = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const failed = started.find((each) => each.status === 'rejected');
+  if (failed !== undefined) {
+    await removeShards(directory, shards);
+    throw failed.reason;
+  }
+  return new Shards(directory, shards);
+}
+
+async function removeShards(directory: string, shards: readonly EmbeddedPostgres[]): Promise<void> {
+  await Promise.allSettled(shards.map((shard) => shard.stop('immediate')));
+  await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+}
+
+/** Removes what test runs that were killed left behind: directories whose process is gone. */
+async function sweep(): Promise<void> {
+  for (const name of readdirSync(os.tmpdir())) {
+    const pid = /^atomshard-test-(\d+)-/.exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`) || process.platform !== 'linux') continue;
+    await rm(path.join(os.tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
+  }
+}
