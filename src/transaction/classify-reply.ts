@@ -15,7 +15,7 @@
 // (3) severity FATAL or PANIC, 57P01–57P05 and 25P03–25P04, class 08: the last word of a connection, which may well
 //     come after the command took effect.
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
-import type { CommandReply, ConnectionLost } from '../shard/branch-link.ts';
+import type { CommandReply } from '../shard/branch-link.ts';
 
 /** What one branch answered when it was asked to prepare or to commit. */
 export type Vote =
@@ -89,13 +89,18 @@ export function rolledBack(message: string, detail?: string): SqlError {
   });
 }
 
+/** The error for a client whose transaction is rolled back because a command before its commit did not complete. */
+export function refusalOf(shard: string, reply: Exclude<CommandReply, { readonly kind: 'complete' }>): SqlError {
+  return reply.kind === 'error' && !isFatal(reply.error) ? reply.error : lostError(shard, reply);
+}
+
 function classifyTagged(shard: string, reply: CommandReply, wanted: string): Vote {
   switch (reply.kind) {
     case 'lost':
-      return { kind: 'unknown', error: rolledBack(`the connection to ${shard} was lost`, lastWord(reply.lost)) };
+      return { kind: 'unknown', error: lostError(shard, reply) };
     case 'error':
       if (!isFatal(reply.error)) return { kind: 'no', error: reply.error, prepared: false };
-      return { kind: 'unknown', error: rolledBack(`${shard} ended the connection`, reply.error.message) };
+      return { kind: 'unknown', error: lostError(shard, reply) };
     case 'complete':
       if (reply.tag === wanted) return { kind: 'yes', notices: reply.notices };
       if (reply.tag === 'ROLLBACK') {
@@ -111,6 +116,8 @@ function isReplicationDoubt(notice: SqlError): boolean {
   return notice.code === SQLSTATE.warning && notice.other?.R !== NOBODY_RAISED_BUT_A_USER;
 }
 
-function lastWord(lost: ConnectionLost): string {
-  return lost.fatal === undefined ? lost.message : `${lost.fatal.severity}: ${lost.fatal.message}`;
+function lostError(shard: string, reply: Exclude<CommandReply, { readonly kind: 'complete' }>): SqlError {
+  const lastWord = reply.kind === 'error' ? reply.error : reply.lost.fatal;
+  const detail = lastWord === undefined ? undefined : `${lastWord.severity}: ${lastWord.message}`;
+  return rolledBack(`the connection to ${shard} was lost`, detail ?? (reply.kind === 'lost' ? reply.lost.message : ''));
 }

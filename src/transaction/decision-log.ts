@@ -167,7 +167,7 @@ export class DecisionLog {
 
   /** Never inside the writer's own turn. A failure to prune is the log's failure, which `failed` tells. */
   #schedulePrune(): void {
-    setImmediate(() => this.prune().catch(() => undefined));
+    setImmediate(() => void this.prune().catch(() => undefined));
   }
 
   /** applied = min(live) - 1: transactions end out of order, so a counter would lie. */
