@@ -14,6 +14,9 @@ import { SQLSTATE, type SqlError } from './sql-error.ts';
 /** Type byte and length word. */
 export const HEADER_BYTES = 5;
 
+/** PostgreSQL's own bound for one message of a server (1 GiB). */
+export const SERVER_FRAME_BYTES_MAX = 0x3fff_ffff;
+
 /** The least room for a split frame; larger ones grow by doubling, so that memory follows what really arrived. */
 const ASSEMBLY_BYTES_MIN = 65_536;
 

@@ -15,7 +15,7 @@ export async function sendCancel(
   target: ShardTarget,
   backend: BackendKey,
   clock: Clock,
-  timeoutMs: number,
+  timeoutMs = 5_000,
 ): Promise<CancelOutcome> {
   const deadline = new AbortController();
   const socket = openSocket(target);

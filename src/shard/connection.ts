@@ -30,9 +30,6 @@ import { UnitQueue } from './unit-queue.ts';
 
 export type { ReplySink };
 
-/** PostgreSQL's own bound for one message (1 GiB). */
-const FRAME_BYTES_MAX = 0x3fff_ffff;
-const CANCEL_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 
 export class ServerConnection implements BranchLink {
@@ -62,7 +59,7 @@ export class ServerConnection implements BranchLink {
   #cancelling: Promise<void> | undefined;
   #cancelUncertain = false;
 
-  private constructor(target: ShardTarget, { clock, frameBytesMax = FRAME_BYTES_MAX }: ConnectOptions) {
+  private constructor(target: ShardTarget, { clock, frameBytesMax = SERVER_FRAME_BYTES_MAX }: ConnectOptions) {
     this.target = target;
     this.#clock = clock;
     this.#reader = new FrameReader(
@@ -194,7 +191,7 @@ export class ServerConnection implements BranchLink {
   cancel(): Promise<void> {
     const backend = this.#backend;
     if (this.#lost !== undefined || backend === undefined || backend.pid === 0) return Promise.resolve();
-    this.#cancelling ??= sendCancel(this.target, backend, this.#clock, CANCEL_TIMEOUT_MS).then((outcome) => {
+    this.#cancelling ??= sendCancel(this.target, backend, this.#clock).then((outcome) => {
       this.#cancelling = undefined;
       if (outcome === 'unknown') this.#cancelUncertain = true;
     });

@@ -1,0 +1,300 @@
+// The server connections of one shard × database × user: borrowed for a transaction, given back, never in two hands.
+//
+//   waiters (FIFO, deadline) ◀─take─┐
+//        │ handed over              │              ┌─▶ idle (last in, first out) ─tryTake─▶ leased
+//        ▼                          │   connect ───┤                                         │
+//      leased ───────give──────────▶ reusable? ────┴──▶ no: closed ◀───────────────────────give
+//
+// The rules: while somebody waits nothing is idle; what is not provably clean is closed; one timer for all waiters.
+import { assert } from '../kernel/assert.ts';
+import { ScramKeyCache } from '../protocol/scram.ts';
+import type { SqlError } from '../protocol/sql-error.ts';
+import { ConnectBackoff } from './connect-backoff.ts';
+import { ServerConnection } from './connection.ts';
+import { queueFullError, shutDownError, waitedTooLongError } from './pool-errors.ts';
+import type { PoolOptions, PoolStats, Taken } from './pool-options.ts';
+import { PrimaryWatch } from './primary-watch.ts';
+import { ConnectFailure, type ShardTarget } from './target.ts';
+
+/** Idle and old connections are looked at this often at least. */
+const SWEEP_MS_MAX = 30_000;
+
+interface Slot {
+  readonly connection: ServerConnection;
+  readonly expiresAtMs: number;
+  leased: boolean;
+  idleSinceMs: number;
+}
+
+interface Waiter {
+  readonly since: number;
+  readonly deadlineMs: number;
+  readonly resolve: (taken: Taken) => void;
+}
+
+const refused = (error: SqlError): Taken => ({ kind: 'refused', error });
+
+export type { PoolOptions, PoolStats, Taken };
+
+export class Pool {
+  readonly target: ShardTarget;
+  readonly #options: PoolOptions;
+  readonly #backoff: ConnectBackoff;
+  readonly #primary: PrimaryWatch;
+  readonly #scramKeys = new ScramKeyCache();
+  readonly #random: () => number;
+  /** Every connection that is open and ours. */
+  readonly #slots = new Map<ServerConnection, Slot>();
+  #idle: Slot[] = [];
+  readonly #waiters: Waiter[] = [];
+  readonly #closing = new Set<Promise<void>>();
+  #opening = 0;
+  #state: 'open' | 'draining' | 'closed' = 'open';
+  #drained: (() => void)[] = [];
+  #alarm: AbortController | undefined;
+  #alarmAtMs = Number.POSITIVE_INFINITY;
+  #opened = 0;
+  #connectFailures = 0;
+  #waitTimeouts = 0;
+
+  constructor(target: ShardTarget, options: PoolOptions) {
+    this.target = target;
+    this.#options = options;
+    this.#random = options.random ?? Math.random;
+    this.#backoff = new ConnectBackoff(options, this.#random);
+    this.#primary = new PrimaryWatch(target);
+  }
+
+  /** An idle connection at once, or undefined: then take() has to be asked. */
+  tryTake(): ServerConnection | undefined {
+    if (this.#state !== 'open') return undefined;
+    for (let slot = this.#idle.pop(); slot !== undefined; slot = this.#idle.pop()) {
+      if (this.#fresh(slot, this.#nowMs())) {
+        slot.leased = true;
+        return slot.connection;
+      }
+      this.#discard(slot);
+    }
+    return undefined;
+  }
+
+  /**
+   * A connection, in the order of asking. Refused (with what to tell the client) when the shard cannot be reached, the
+   * queue is full, the wait is over, or the pool is closing.
+   */
+  take(): Promise<Taken> {
+    if (this.#state !== 'open') return Promise.resolve(refused(shutDownError(this.target)));
+    const connection = this.tryTake();
+    if (connection !== undefined) return Promise.resolve({ kind: 'leased', connection });
+    const nowMs = this.#nowMs();
+    const down = this.#backoff.last;
+    // A shard that is known to be down is not asked again by every client, and no client waits for it.
+    if (down !== undefined && nowMs < this.#backoff.retryAtMs && this.#slots.size + this.#opening === 0) {
+      return Promise.resolve(refused(down.sqlError));
+    }
+    if (this.#waiters.length >= this.#options.queueMax) {
+      return Promise.resolve(refused(queueFullError(this.target, this.stats())));
+    }
+    return new Promise((resolve) => {
+      this.#waiters.push({ since: nowMs, deadlineMs: nowMs + this.#options.queueWaitMs, resolve });
+      this.#openForWaiters();
+      this.#setAlarm();
+    });
+  }
+
+  /** Takes a connection back; only a clean one is kept. Must be called once for every lease. */
+  give(connection: ServerConnection): void {
+    const slot = this.#slots.get(connection);
+    if (slot === undefined) {
+      assert(connection.closed, 'a connection is given back to its own pool, once');
+      return;
+    }
+    assert(slot.leased, 'a connection is given back once');
+    const { cancelling } = connection;
+    if (cancelling !== undefined) {
+      // A cancel request under way must not hit the next client; until it has ended the connection counts as leased.
+      void cancelling.then(() => this.give(connection));
+      return;
+    }
+    const nowMs = this.#nowMs();
+    if (this.#state === 'open' && connection.reusable && this.#fresh(slot, nowMs)) this.#offer(slot, nowMs);
+    else this.#discard(slot);
+  }
+
+  stats(): PoolStats {
+    const [first] = this.#waiters;
+    return {
+      sizeMax: this.#options.sizeMax,
+      idle: this.#idle.length,
+      leased: this.#slots.size - this.#idle.length,
+      opening: this.#opening,
+      waiting: this.#waiters.length,
+      oldestWaitMs: first === undefined ? 0 : this.#nowMs() - first.since,
+      opened: this.#opened,
+      connectFailures: this.#connectFailures,
+      waitTimeouts: this.#waitTimeouts,
+      lastFailure: this.#backoff.last?.message,
+    };
+  }
+
+  /**
+   * Leases nothing more and resolves once every lease was given back. Call it when the sessions have ended: a running
+   * transaction may still need its next shard.
+   */
+  async drain(): Promise<void> {
+    if (this.#state === 'open') this.#state = 'draining';
+    this.#refuseWaiters(shutDownError(this.target));
+    for (const slot of this.#idle.splice(0)) this.#discard(slot);
+    if (this.#slots.size + this.#opening > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
+    // A crash here leaves connections that the servers close by themselves.
+    await Promise.all(this.#closing);
+    this.#stopAlarm();
+  }
+
+  /** Closes everything now; what is leased is lost for whoever holds it. */
+  async close(): Promise<void> {
+    this.#state = 'closed';
+    for (const slot of [...this.#slots.values()]) {
+      if (slot.leased) slot.connection.destroy('the pool is closing');
+    }
+    await this.drain();
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #fresh(slot: Slot, nowMs: number): boolean {
+    return nowMs < slot.expiresAtMs && !slot.connection.closed && this.#primary.isCurrent(slot.connection.identity);
+  }
+
+  /** Hands a clean connection to who waits longest, or keeps it. */
+  #offer(slot: Slot, nowMs: number): void {
+    const waiter = this.#waiters.shift();
+    slot.leased = waiter !== undefined;
+    slot.idleSinceMs = nowMs;
+    if (waiter === undefined) this.#idle.push(slot);
+    else waiter.resolve({ kind: 'leased', connection: slot.connection });
+  }
+
+  #discard(slot: Slot): void {
+    const { connection } = slot;
+    connection.onClosed = undefined;
+    this.#slots.delete(connection);
+    // A reply that nobody waits for any more must not hold the server up.
+    if (connection.pendingUnits > 0) connection.destroy('given back with work under way');
+    const closing = connection.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    this.#roomWasMade();
+  }
+
+  /** The server or the network ended a connection of ours. */
+  #wasClosed(connection: ServerConnection): void {
+    this.#slots.delete(connection);
+    this.#idle = this.#idle.filter((slot) => slot.connection !== connection);
+    this.#roomWasMade();
+  }
+
+  #roomWasMade(): void {
+    this.#openForWaiters();
+    if (this.#slots.size + this.#opening > 0) return;
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+
+  #openForWaiters(): void {
+    const { sizeMax } = this.#options;
+    while (this.#waiters.length > this.#opening && this.#slots.size + this.#opening < sizeMax) {
+      const troubled = this.#backoff.last !== undefined;
+      // A shard in trouble is asked by one connection at a time.
+      if (troubled && (this.#opening > 0 || this.#nowMs() < this.#backoff.retryAtMs)) return;
+      this.#opening += 1;
+      void this.#open();
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { clock, connectTimeoutMs, connect = ServerConnection.connect } = this.#options;
+    let connection: ServerConnection;
+    try {
+      // A crash here leaves a login without work; the server ends it.
+      connection = await connect(this.target, { clock, connectTimeoutMs, scramKeys: this.#scramKeys });
+      this.#primary.admit(connection);
+    } catch (error) {
+      this.#opening -= 1;
+      if (!(error instanceof ConnectFailure)) throw error;
+      this.#connectFailed(error);
+      return;
+    }
+    this.#opening -= 1;
+    this.#opened += 1;
+    this.#backoff.succeeded();
+    const nowMs = this.#nowMs();
+    const expiresAtMs = nowMs + this.#options.lifetimeMs * (0.8 + this.#random() / 5);
+    const slot: Slot = { connection, expiresAtMs, leased: true, idleSinceMs: nowMs };
+    this.#slots.set(connection, slot);
+    connection.onClosed = () => this.#wasClosed(connection);
+    if (connection.closed) this.#wasClosed(connection);
+    else if (this.#state === 'open') this.#offer(slot, nowMs);
+    else this.#discard(slot);
+    this.#openForWaiters();
+    this.#setAlarm();
+  }
+
+  #connectFailed(failure: ConnectFailure): void {
+    this.#connectFailures += 1;
+    this.#backoff.failed(failure, this.#nowMs());
+    // With other connections alive, or about to be, the waiters still have something to wait for.
+    if (this.#slots.size + this.#opening === 0) this.#refuseWaiters(failure.sqlError);
+    this.#roomWasMade();
+    this.#setAlarm();
+  }
+
+  #refuseWaiters(error: SqlError): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve(refused(error));
+  }
+
+  /** One sleeper for the whole pool: the first waiter's deadline, the next connect, or a look at what is idle. */
+  #setAlarm(): void {
+    const nowMs = this.#nowMs();
+    const { idleMs, lifetimeMs } = this.#options;
+    let atMs = Number.POSITIVE_INFINITY;
+    if (this.#slots.size > 0) atMs = nowMs + Math.max(1, Math.min(SWEEP_MS_MAX, idleMs / 2, lifetimeMs / 2));
+    const [first] = this.#waiters;
+    if (first !== undefined) {
+      atMs = Math.min(atMs, first.deadlineMs);
+      // Only a time to come: a connect that is under way ends by itself, and looking every millisecond helps nobody.
+      if (this.#backoff.retryAtMs > nowMs) atMs = Math.min(atMs, this.#backoff.retryAtMs);
+    }
+    if (atMs >= this.#alarmAtMs) return;
+    this.#stopAlarm();
+    const alarm = new AbortController();
+    this.#alarm = alarm;
+    this.#alarmAtMs = atMs;
+    void this.#options.clock.sleep(Math.max(0, atMs - nowMs), alarm.signal).then(() => {
+      if (this.#alarm === alarm) this.#sweep();
+    });
+  }
+
+  #stopAlarm(): void {
+    this.#alarm?.abort();
+    this.#alarm = undefined;
+    this.#alarmAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  #sweep(): void {
+    this.#stopAlarm();
+    const nowMs = this.#nowMs();
+    const inTime = this.#waiters.findIndex((waiter) => waiter.deadlineMs > nowMs);
+    for (const late of this.#waiters.splice(0, inTime < 0 ? this.#waiters.length : inTime)) {
+      this.#waitTimeouts += 1;
+      late.resolve(refused(waitedTooLongError(this.target, this.stats(), this.#options.queueWaitMs)));
+    }
+    const oldestMs = nowMs - this.#options.idleMs;
+    const stale = (slot: Slot) => slot.idleSinceMs <= oldestMs || !this.#fresh(slot, nowMs);
+    const closing = this.#idle.filter(stale);
+    this.#idle = this.#idle.filter((slot) => !stale(slot));
+    for (const slot of closing) this.#discard(slot);
+    this.#openForWaiters();
+    this.#setAlarm();
+  }
+}
