@@ -138,23 +138,6 @@ export async function judge(shards: readonly ShardAddress[], ledger: TransferLed
   return judgeRows(await Promise.all(shards.map((shard) => readShard(shard.name, shard.url()))), ledger);
 }
 
-/** gids of ours that are prepared now, per shard name: to wait for recovery, and to prove that a kill left something. */
-export async function preparedNow(shards: readonly ShardAddress[], gidPrefix = 'as1:'): Promise<string[]> {
-  const lists = await Promise.all(
-    shards.map(async (shard) => {
-      const client = new pg.Client({ connectionString: shard.url() });
-      await client.connect();
-      try {
-        const found = await client.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts');
-        return found.rows.filter((row) => row.gid.startsWith(gidPrefix)).map((row) => `${shard.name} ${row.gid}`);
-      } finally {
-        await client.end();
-      }
-    }),
-  );
-  return lists.flat();
-}
-
 /** The verdict as lines for people; the lists are cut, with their full length said. */
 export function describeVerdict(verdict: Verdict): string {
   const lists = Object.entries(verdict).flatMap(([name, value]) =>
