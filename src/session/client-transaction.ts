@@ -1,0 +1,128 @@
+// One client transaction over several shards: which shards joined, what late joiners are told, who wrote. A shard joins
+// when a statement is routed to it; BEGIN leaves in the same packet as that statement.
+import type { SqlError } from '../protocol/sql-error.ts';
+import type { ServerConnection } from '../shard/connection.ts';
+import { TransactionJournal } from './journal.ts';
+import { leaseConnection, returnConnection } from './lease.ts';
+import type { SessionState } from './session-state.ts';
+
+export interface SessionBranch {
+  readonly shard: number;
+  readonly connection: ServerConnection;
+  /** How many statements that may have written were sent here. */
+  writes: number;
+  /** pg_current_xact_id_if_assigned(): text, null for none, undefined when not known since the last write. */
+  xid: string | null | undefined;
+  /** The question for the xid that is on its way, and how many writes it stands behind. */
+  asking: Promise<void> | undefined;
+  askedAtWrites: number;
+  /** A portal is suspended here; a simple Query would close it. */
+  portalOpen: boolean;
+}
+
+/**
+ * open → failed (an error; ROLLBACK TO reopens) → broken (a branch is gone; only ROLLBACK is left)
+ */
+export type TransactionState = 'open' | 'failed' | 'broken';
+
+const ASK_XID = 'SELECT pg_catalog.pg_current_xact_id_if_assigned()';
+
+export class ClientTransaction {
+  /** A block that the client did not open itself: it ends with the statement, the Query or the Sync. */
+  hidden: boolean;
+  readonly journal: TransactionJournal;
+  readonly branches = new Map<number, SessionBranch>();
+  /** Cursors by name → the shard that holds them. */
+  readonly cursors = new Map<string, number>();
+  #state: TransactionState = 'open';
+  readonly #session: SessionState;
+
+  constructor(session: SessionState, options: { hidden: boolean; modes: string }) {
+    this.#session = session;
+    this.hidden = options.hidden;
+    this.journal = new TransactionJournal(options.modes);
+  }
+
+  get state(): TransactionState {
+    return this.#state;
+  }
+
+  fail(): void {
+    if (this.#state === 'open') this.#state = 'failed';
+  }
+
+  /** A branch is lost: its changes are gone, so the whole transaction is. */
+  breakOff(): void {
+    this.#state = 'broken';
+  }
+
+  /** ROLLBACK TO worked on every participant. */
+  reopen(): void {
+    if (this.#state === 'failed') this.#state = 'open';
+  }
+
+  /** The branch on `shard`; a new one has BEGIN and the journal queued in front of whatever is sent next. */
+  async join(shard: number): Promise<SessionBranch | SqlError> {
+    const present = this.branches.get(shard);
+    if (present !== undefined) return present;
+    const lease = await leaseConnection(this.#session, shard);
+    if (lease.kind === 'refused') return lease.error;
+    const { connection } = lease;
+    const branch: SessionBranch = {
+      shard,
+      connection,
+      writes: 0,
+      xid: undefined,
+      asking: undefined,
+      askedAtWrites: 0,
+      portalOpen: false,
+    };
+    this.branches.set(shard, branch);
+    const [begin, ...rest] = this.journal.replay();
+    void connection.command(begin ?? 'BEGIN').then((reply) => {
+      // Without its block a statement behind it would commit alone; nothing may go on there.
+      if (reply.kind === 'error') connection.destroy(`BEGIN failed: ${reply.error.message}`);
+    });
+    // A failing replay leaves the block failed, so the statement behind it fails too: nothing to await.
+    for (const sql of rest) void connection.command(sql);
+    return branch;
+  }
+
+  /** A statement that may write was sent on this branch: remember, and ask for the xid when two or more take part. */
+  wrote(branch: SessionBranch): void {
+    branch.writes++;
+    // "None assigned" was true before this write; believing it now would commit a writer without preparing it.
+    if (branch.xid === null) branch.xid = undefined;
+    if (this.branches.size < 2) return;
+    for (const each of this.branches.values()) if (each.writes > 0 && each.xid === undefined) this.#ask(each);
+  }
+
+  /** Waits for the xids that were asked for; the coordinator asks for those that could not be. */
+  async settleXids(): Promise<void> {
+    for (const branch of this.branches.values()) if (branch.asking !== undefined) await branch.asking;
+  }
+
+  /** Returns every connection; those that are not idle and clean are closed by their pool. */
+  release(): void {
+    for (const { shard, connection } of this.branches.values()) returnConnection(this.#session, shard, connection);
+    this.branches.clear();
+  }
+
+  #ask(branch: SessionBranch): void {
+    if (branch.askedAtWrites === branch.writes && branch.asking !== undefined) return;
+    if (branch.portalOpen) return;
+    const writesBefore = branch.writes;
+    branch.askedAtWrites = writesBefore;
+    const asking = branch.connection.command(ASK_XID).then((reply) => {
+      const answer = reply.kind === 'complete' ? reply.rows[0]?.[0] : undefined;
+      if (typeof answer === 'string' || branch.writes === writesBefore) branch.xid = answer;
+      if (branch.asking === asking) branch.asking = undefined;
+    });
+    branch.asking = asking;
+  }
+}
+
+/** Tells an error from a branch in what `join` gave. */
+export function isBranch(joined: SessionBranch | SqlError): joined is SessionBranch {
+  return 'connection' in joined;
+}

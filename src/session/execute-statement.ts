@@ -1,0 +1,188 @@
+// One planned statement, from either protocol: control and settings are the session's own, everything else is routed.
+
+import { unreachable } from '../kernel/assert.ts';
+import { commandComplete } from '../protocol/server-message.ts';
+import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
+import type { PlannedStatement, Route, RoutingError } from '../routing/plan.ts';
+import type { ClientTransaction } from './client-transaction.ts';
+import { noSuchShard } from './lease.ts';
+import type { MergeRule } from './merge.ts';
+import { executeSessionCommand } from './session-commands.ts';
+import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
+import { type Dispatch, runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
+import {
+  beginBlock,
+  commitBlock,
+  releaseSavepoint,
+  rollbackBlock,
+  rollbackToSavepoint,
+  setSavepoint,
+} from './transaction-control.ts';
+import { failedBlockError } from './transaction-end.ts';
+
+/**
+ * Runs `statement`; replies up to and including CommandComplete are written, unless an error is returned unwritten.
+ * `route` is only asked for statements that go to shards.
+ */
+export async function executeStatement(
+  session: SessionState,
+  statement: PlannedStatement,
+  route: () => Route,
+  dispatch: Dispatch,
+): Promise<Ran> {
+  const { action } = statement;
+  const { transaction } = session;
+  if (transaction !== undefined && transaction.state !== 'open' && !leavesFailedBlock(statement)) {
+    return ranInto(failedBlockError);
+  }
+  switch (action.kind) {
+    case 'begin':
+      return beginBlock(session, action.modes, statement.text);
+    case 'commit':
+      return commitBlock(session, action.chain);
+    case 'rollback':
+      return rollbackBlock(session, action.chain);
+    case 'savepoint':
+      return setSavepoint(session, action.name);
+    case 'release':
+      return releaseSavepoint(session, action.name);
+    case 'rollbackTo':
+      return rollbackToSavepoint(session, action.name);
+    case 'set':
+    case 'resetAll':
+    case 'setTransaction':
+    case 'setSessionCharacteristics':
+    case 'setConstraints':
+    case 'discard':
+    case 'deallocate':
+      return executeSessionCommand(session, action, statement.text);
+    case 'cursor':
+      return runCursor(session, statement, route, dispatch);
+    case 'query':
+    case 'copy':
+      return runRouted(session, statement, route(), dispatch, action.merge);
+    case 'ddl': {
+      const ran = await runRouted(session, statement, route(), dispatch, 'first');
+      // Plans and result types of prepared statements may have changed on every connection: prepare them anew.
+      session.services.statementNames.forgetAll();
+      return ran;
+    }
+    case 'show':
+    case 'explain':
+    case 'lock':
+    case 'notification':
+    case 'procedure':
+    case 'ddlOutsideTransaction':
+    case 'preparedTransaction':
+    case 'sqlPrepare':
+    case 'sqlExecute':
+      return runRouted(session, statement, route(), dispatch, 'first');
+    default:
+      return unreachable(action);
+  }
+}
+
+function leavesFailedBlock(statement: PlannedStatement): boolean {
+  const { kind } = statement.action;
+  return kind === 'commit' || kind === 'rollback' || kind === 'rollbackTo';
+}
+
+/** The shards a route means for this session now, or why there is none. */
+export function shardsOf(
+  session: SessionState,
+  statement: PlannedStatement | undefined,
+  route: Route,
+): readonly number[] | SqlError {
+  if (session.forcedShard !== undefined && statement?.manual !== true) {
+    return route.kind === 'refused' && route.error.code !== SQLSTATE.featureNotSupported
+      ? routingSqlError(route.error)
+      : [session.forcedShard];
+  }
+  switch (route.kind) {
+    case 'one':
+      return route.shard < session.pools.length ? [route.shard] : noSuchShard(route.shard, session.pools.length);
+    case 'some':
+      return route.shards;
+    case 'all':
+      return session.pools.map((_pool, shard) => shard);
+    case 'split':
+      return route.parts.map((part) => part.shard);
+    case 'any':
+      return [joinedShard(session.transaction) ?? route.prefer ?? session.anyShard()];
+    case 'refused':
+      return routingSqlError(route.error);
+    default:
+      return unreachable(route);
+  }
+}
+
+function joinedShard(transaction: ClientTransaction | undefined): number | undefined {
+  return transaction?.branches.keys().next().value;
+}
+
+export function routingSqlError(error: RoutingError): SqlError {
+  return sqlError(error.code, error.message, { detail: error.detail, hint: error.hint });
+}
+
+/** Runs a statement where `route` says, alone or inside the session's transaction. */
+export async function runRouted(
+  session: SessionState,
+  statement: PlannedStatement | undefined,
+  route: Route,
+  dispatch: Dispatch,
+  merge: MergeRule,
+): Promise<Ran> {
+  if (statement?.setConfig === true) return ranInto(setConfigRefused);
+  const shards = shardsOf(session, statement, route);
+  if (!Array.isArray(shards)) return ranInto(shards as SqlError);
+  const places = shards as readonly number[];
+  const writes = statement?.writes ?? true;
+  const { transaction } = session;
+  const [first, second] = places;
+  if (first === undefined) return DONE;
+  if (second === undefined && route.kind !== 'split') {
+    if (transaction === undefined) return runAlone(session, first, dispatch, writes);
+    return runInside(session, transaction, first, dispatch, writes);
+  }
+  const traits = { writes, merge };
+  if (transaction === undefined) return runOnMany(session, places, dispatch, traits);
+  return runInsideOnMany(session, transaction, places, dispatch, traits);
+}
+
+const setConfigRefused = sqlError(
+  SQLSTATE.featureNotSupported,
+  'set_config() is not supported through the proxy: the setting would stay on one shard',
+  { hint: 'Use SET or SET LOCAL, which reach every shard of the transaction.' },
+);
+
+/** DECLARE goes where its query goes and is remembered; FETCH and CLOSE follow it. */
+async function runCursor(
+  session: SessionState,
+  statement: PlannedStatement,
+  route: () => Route,
+  dispatch: Dispatch,
+): Promise<Ran> {
+  const { action } = statement;
+  const { transaction } = session;
+  if (action.kind !== 'cursor') return DONE;
+  if (action.verb === 'declare') {
+    const target = route();
+    const shards = shardsOf(session, statement, target);
+    const ran = await runRouted(session, statement, target, dispatch, 'first');
+    if (ran.kind === 'done' && action.name !== null && Array.isArray(shards))
+      transaction?.cursors.set(action.name, shards[0]);
+    return ran;
+  }
+  if (action.name === null) {
+    const shards = [...(transaction?.branches.keys() ?? [])];
+    if (transaction !== undefined && shards.length > 1) {
+      return runInsideOnMany(session, transaction, shards, dispatch, { writes: false, merge: 'first' });
+    }
+    if (shards.length === 0) {
+      session.writer.write(commandComplete('CLOSE CURSOR ALL'));
+      return DONE;
+    }
+  }
+  const shard = transaction?.cursors.get(action.name ?? '') ?? joinedShard(transaction) ?? session.anyShard();
+  return runRouted(session, statement, { kind: 'one', shard }, dispatch, 'first');
+}

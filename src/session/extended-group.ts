@@ -1,0 +1,163 @@
+// A run of extended-protocol messages that go to the same place in one packet, and the script that makes the replies
+// look as if the client's own messages had been sent: statements a connection lacks are injected, those it has are not
+// sent again.
+
+import { renameBind } from '../protocol/client-message-rewriter.ts';
+import * as message from '../protocol/client-message-writer.ts';
+import { BIND_COMPLETE, PARSE_COMPLETE } from '../protocol/server-message.ts';
+import type { ServerConnection } from '../shard/connection.ts';
+import { connectionMemory } from './connection-memory.ts';
+import { BIND, CLOSE, DESCRIBE_PORTAL, DESCRIBE_STATEMENT, EXECUTE, type ScriptStep } from './relay.ts';
+import type { ClientStatement } from './session-state.ts';
+import type { StatementNames } from './statement-names.ts';
+import type { Dispatch } from './statement-runner.ts';
+
+/** Statements that stay prepared on one server connection; the one unused for longest is closed first. */
+const PREPARED_PER_CONNECTION_MAX = 500;
+
+export type GroupItem =
+  /** `confirmed` is called when the client has been told that the Parse succeeded. */
+  | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly confirmed: () => void }
+  | { readonly kind: 'describe-statement'; readonly statement: ClientStatement }
+  | { readonly kind: 'bind'; readonly statement: ClientStatement; readonly frame: Buffer }
+  | { readonly kind: 'describe-portal' | 'execute' | 'close-portal'; readonly frame: Buffer }
+  /** A reply of the proxy's own, in its place. */
+  | { readonly kind: 'own'; readonly bytes: Buffer };
+
+/** Makes the unit for a connection out of the items. */
+export function groupDispatch(items: readonly GroupItem[], names: StatementNames): Dispatch {
+  return {
+    relay: (connection) => {
+      const unit = new UnitBuilder(connection, names);
+      for (const item of items) unit.add(item);
+      return unit.finish();
+    },
+    merged: (connection) => {
+      const unit = new UnitBuilder(connection, names);
+      for (const item of items) unit.add(item);
+      return { bytes: unit.finish().bytes, onParsed: unit.parsedInOrder() };
+    },
+    prefix: mergedPrefix(items),
+  };
+}
+
+/** In a merged reply the client's ParseComplete and BindComplete are written once, before the rest. */
+function mergedPrefix(items: readonly GroupItem[]): Buffer {
+  const shown: Buffer[] = [];
+  for (const item of items) {
+    if (item.kind === 'parse') shown.push(PARSE_COMPLETE);
+    else if (item.kind === 'bind') shown.push(BIND_COMPLETE);
+  }
+  return Buffer.concat(shown);
+}
+
+class UnitBuilder {
+  readonly #connection: ServerConnection;
+  readonly #names: StatementNames;
+  readonly #parts: Buffer[] = [];
+  readonly #script: ScriptStep[] = [];
+  /** What the unnamed statement of the connection is within this unit. */
+  #unnamed: ClientStatement | undefined;
+  readonly #sentNames = new Set<string>();
+  readonly #closing = new Set<string>();
+
+  constructor(connection: ServerConnection, names: StatementNames) {
+    this.#connection = connection;
+    this.#names = names;
+  }
+
+  add(item: GroupItem): void {
+    switch (item.kind) {
+      case 'own':
+        this.#script.push({ kind: 'own', bytes: item.bytes });
+        return;
+      case 'parse':
+        this.#parse(item.statement, item.confirmed);
+        return;
+      case 'describe-statement':
+        this.#parts.push(message.describe('statement', this.#present(item.statement)));
+        this.#script.push(DESCRIBE_STATEMENT);
+        return;
+      case 'bind': {
+        const name = this.#present(item.statement);
+        const { frame } = item;
+        this.#parts.push(name === item.statement.name ? frame : renameBind(frame, 0, frame.length, name));
+        this.#script.push(BIND);
+        return;
+      }
+      case 'describe-portal':
+        this.#parts.push(item.frame);
+        this.#script.push(DESCRIBE_PORTAL);
+        return;
+      case 'execute':
+        this.#parts.push(item.frame);
+        this.#script.push(EXECUTE);
+        return;
+      case 'close-portal':
+        this.#parts.push(item.frame);
+        this.#script.push(CLOSE);
+    }
+  }
+
+  finish(): { bytes: Buffer; script: readonly ScriptStep[] } {
+    this.#parts.push(message.SYNC);
+    return { bytes: Buffer.concat(this.#parts), script: this.#script };
+  }
+
+  /** For merged replies: calls the hooks of this unit's Parse messages, one at each ParseComplete. */
+  parsedInOrder(): () => void {
+    const hooks = this.#script.flatMap((step) => (step.kind === 'parse' ? [step.onDone] : []));
+    return () => hooks.shift()?.();
+  }
+
+  #parse(statement: ClientStatement, confirmed: () => void): void {
+    const name = this.#names.nameOf(statement);
+    if (name !== '' && this.#has(name)) {
+      this.#script.push({ kind: 'own', bytes: PARSE_COMPLETE, onShown: confirmed });
+      return;
+    }
+    this.#sendParse(statement, name, false, confirmed);
+  }
+
+  /** Makes sure that the connection has the statement when the next message is read; returns its name there. */
+  #present(statement: ClientStatement): string {
+    const name = this.#names.nameOf(statement);
+    if (name === '' ? this.#unnamed !== statement : !this.#has(name)) this.#sendParse(statement, name, true);
+    return name;
+  }
+
+  #has(name: string): boolean {
+    const { prepared } = connectionMemory(this.#connection);
+    if (!prepared.has(name)) return this.#sentNames.has(name);
+    // Used now, so it is the youngest; and it must not be closed to make room within this unit.
+    prepared.delete(name);
+    prepared.add(name);
+    return true;
+  }
+
+  #sendParse(statement: ClientStatement, name: string, hidden: boolean, confirmed?: () => void): void {
+    if (name === '') this.#unnamed = statement;
+    else this.#makeRoom();
+    this.#sentNames.add(name);
+    this.#parts.push(message.parse(name, statement.text, statement.parameterTypes));
+    const { prepared } = connectionMemory(this.#connection);
+    const onDone = () => {
+      if (name !== '') prepared.add(name);
+      confirmed?.();
+    };
+    this.#script.push({ kind: 'parse', hidden, onDone });
+  }
+
+  /** Forgets the oldest statement, but only once the server has said that it closed it: an error may skip the Close. */
+  #makeRoom(): void {
+    const { prepared } = connectionMemory(this.#connection);
+    if (prepared.size - this.#closing.size < PREPARED_PER_CONNECTION_MAX) return;
+    for (const oldest of prepared) {
+      if (this.#closing.has(oldest) || this.#sentNames.has(oldest)) continue;
+      this.#closing.add(oldest);
+      this.#parts.push(message.close('statement', oldest));
+      this.#script.push({ kind: 'close', hidden: true, onDone: () => prepared.delete(oldest) });
+      return;
+    }
+  }
+}

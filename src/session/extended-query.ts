@@ -1,0 +1,385 @@
+// The extended protocol: walks the messages of one batch (up to Sync or Flush), gathers those that go to the same shards
+// into groups, and keeps PostgreSQL's promise that everything up to Sync is one transaction, also across shards.
+import {
+  type BindMessage,
+  bindValue,
+  formatOf,
+  readBind,
+  readClose,
+  readDescribe,
+  readExecute,
+  readParse,
+} from '../protocol/client-message.ts';
+import { CLIENT } from '../protocol/message-type.ts';
+import {
+  BIND_COMPLETE,
+  CLOSE_COMPLETE,
+  errorResponse,
+  NO_DATA,
+  PARSE_COMPLETE,
+  parameterDescription,
+} from '../protocol/server-message.ts';
+import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
+import type { BoundParameters, Merge, Route, StatementAction } from '../routing/plan.ts';
+import { ClientTransaction } from './client-transaction.ts';
+import { executeStatement, shardsOf } from './execute-statement.ts';
+import { type GroupItem, groupDispatch } from './extended-group.ts';
+import {
+  type ClientPortal,
+  type ClientStatement,
+  DONE,
+  FAILED,
+  type Ran,
+  ranInto,
+  type SessionState,
+} from './session-state.ts';
+import { runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
+import { commitTransaction, failedBlockError, rollbackTransaction } from './transaction-end.ts';
+
+/** One message of the batch: its type byte and the whole frame. */
+export interface ClientFrame {
+  readonly type: number;
+  readonly frame: Buffer;
+}
+
+const ANYWHERE: Route = { kind: 'any' };
+
+/** Commands that the session answers itself, by kind of action. */
+const OWN_COMMANDS: ReadonlySet<StatementAction['kind']> = new Set([
+  'begin',
+  'commit',
+  'rollback',
+  'savepoint',
+  'release',
+  'rollbackTo',
+  'set',
+  'resetAll',
+  'setTransaction',
+  'setSessionCharacteristics',
+  'setConstraints',
+  'discard',
+  'deallocate',
+]);
+
+const isOwn = (statement: ClientStatement) =>
+  statement.planned !== undefined && OWN_COMMANDS.has(statement.planned.action.kind);
+
+/** Values of one Bind, read in place. */
+class BoundValues implements BoundParameters {
+  readonly count: number;
+  readonly #bind: BindMessage;
+  readonly #chunk: Buffer;
+  readonly #types: readonly number[];
+
+  constructor(bind: BindMessage, chunk: Buffer, types: readonly number[]) {
+    this.count = bind.parameterCount;
+    this.#bind = bind;
+    this.#chunk = chunk;
+    this.#types = types;
+  }
+
+  format(index: number): 0 | 1 {
+    return formatOf(this.#bind.parameterFormats, index) === 1 ? 1 : 0;
+  }
+
+  bytes(index: number): Buffer | null {
+    return bindValue(this.#bind, this.#chunk, index);
+  }
+
+  typeOid(index: number): number {
+    return this.#types[index] ?? 0;
+  }
+}
+
+/** What is gathered for one packet. `shards` undefined: nothing in it cares where it goes yet. */
+interface Group {
+  items: GroupItem[];
+  shards: readonly number[] | undefined;
+  executes: number;
+  writes: boolean;
+  merge: Merge;
+}
+
+const emptyGroup = (): Group => ({ items: [], shards: undefined, executes: 0, writes: false, merge: 'concat' });
+
+export class ExtendedBatch {
+  readonly #session: SessionState;
+  #group = emptyGroup();
+  /** Statements of this batch that the client does not know to exist yet; forgotten if the batch fails before. */
+  readonly #unconfirmed = new Set<ClientStatement>();
+
+  constructor(session: SessionState) {
+    this.#session = session;
+  }
+
+  /**
+   * Runs the messages. `toSync`: the batch ends with Sync (else with Flush, and goes on). Returns false when an error was
+   * sent, after which everything up to the next Sync is skipped.
+   */
+  async run(frames: readonly ClientFrame[], toSync: boolean): Promise<boolean> {
+    let ran: Ran = DONE;
+    for (const { type, frame } of frames) {
+      ran = await this.#message(type, frame);
+      if (ran.kind !== 'done') break;
+    }
+    if (ran.kind === 'done') ran = await this.#flush(toSync);
+    if (ran.kind !== 'done') await this.#failed(ran);
+    return ran.kind === 'done';
+  }
+
+  async #failed(ran: Ran): Promise<void> {
+    const session = this.#session;
+    if (ran.kind === 'error') session.writer.write(errorResponse(ran.error));
+    for (const statement of this.#unconfirmed) {
+      if (session.statements.get(statement.name) === statement) session.statements.delete(statement.name);
+    }
+    if (session.transaction?.hidden === true) await rollbackTransaction(session);
+    else session.fail();
+  }
+
+  async #message(type: number, frame: Buffer): Promise<Ran> {
+    switch (type) {
+      case CLIENT.parse:
+        return this.#parse(frame);
+      case CLIENT.bind:
+        return this.#bind(frame);
+      case CLIENT.describe:
+        return this.#describe(frame);
+      case CLIENT.execute:
+        return this.#execute(frame);
+      case CLIENT.close:
+        return this.#close(frame);
+      default:
+        return DONE;
+    }
+  }
+
+  async #parse(frame: Buffer): Promise<Ran> {
+    const session = this.#session;
+    const { name, text, parameterTypes } = readParse(frame, 0, frame.length);
+    if (name !== '' && session.statements.has(name)) {
+      return this.#afterGroup(
+        sqlError(SQLSTATE.duplicatePreparedStatement, `prepared statement "${name}" already exists`),
+      );
+    }
+    if (session.statements.size >= session.services.preparedStatementsMax) {
+      return this.#afterGroup(
+        sqlError(
+          SQLSTATE.configurationLimitExceeded,
+          `more than ${session.services.preparedStatementsMax} prepared statements in one session`,
+          {
+            hint: 'Close or DEALLOCATE those that are not needed, or raise limits.preparedStatementsMax.',
+          },
+        ),
+      );
+    }
+    const plan = session.services.router.plan(text);
+    const planned = plan.statements.length === 1 && !plan.unparsable ? plan.statements[0] : undefined;
+    const statement: ClientStatement = { name, text, parameterTypes, planned };
+    session.statements.set(name, statement);
+    if (isOwn(statement)) {
+      this.#own(PARSE_COMPLETE);
+      return DONE;
+    }
+    this.#unconfirmed.add(statement);
+    this.#group.items.push({ kind: 'parse', statement, confirmed: () => this.#unconfirmed.delete(statement) });
+    return DONE;
+  }
+
+  async #bind(frame: Buffer): Promise<Ran> {
+    const session = this.#session;
+    const bind = readBind(frame, 0, frame.length);
+    const statement = session.statements.get(bind.statement);
+    if (statement === undefined) return this.#afterGroup(noStatement(bind.statement));
+    if (isOwn(statement)) {
+      session.portals.set(bind.portal, { statement, shards: [] });
+      this.#own(BIND_COMPLETE);
+      return DONE;
+    }
+    const { planned } = statement;
+    const route = planned?.route(new BoundValues(bind, frame, statement.parameterTypes)) ?? ANYWHERE;
+    const shards = this.#placesFor(statement, route);
+    if (!Array.isArray(shards)) return this.#afterGroup(shards as SqlError);
+    const ran = await this.#moveTo(shards);
+    if (ran.kind !== 'done') return ran;
+    session.portals.set(bind.portal, { statement, shards });
+    this.#group.items.push({ kind: 'bind', statement, frame });
+    this.#group.merge = mergeOf(planned?.action);
+    return DONE;
+  }
+
+  #placesFor(statement: ClientStatement, route: Route): readonly number[] | SqlError {
+    const gathered = this.#group.shards;
+    // What may run anywhere joins what is already going somewhere: no second packet, no second participant.
+    if (route.kind === 'any' && gathered?.length === 1) return gathered;
+    if (route.kind === 'split') {
+      return sqlError(SQLSTATE.featureNotSupported, 'the rows of this INSERT belong to several shards', {
+        hint: 'Send one row per statement, or rows of one shard together, when the protocol binds parameters.',
+      });
+    }
+    if (statement.planned?.setConfig === true) {
+      return sqlError(SQLSTATE.featureNotSupported, 'set_config() is not supported through the proxy', {
+        hint: 'Use SET or SET LOCAL, which reach every shard of the transaction.',
+      });
+    }
+    return shardsOf(this.#session, statement.planned, route);
+  }
+
+  async #describe(frame: Buffer): Promise<Ran> {
+    const session = this.#session;
+    const { target, name } = readDescribe(frame, 0, frame.length);
+    if (target === 'statement') {
+      const statement = session.statements.get(name);
+      if (statement === undefined) return this.#afterGroup(noStatement(name));
+      if (isOwn(statement)) this.#own(parameterDescription([]), NO_DATA);
+      else {
+        const ran = await this.#leaveMerged();
+        if (ran.kind !== 'done') return ran;
+        this.#group.items.push({ kind: 'describe-statement', statement });
+      }
+      return DONE;
+    }
+    const portal = session.portals.get(name);
+    if (portal === undefined) return this.#afterGroup(noPortal(name));
+    if (isOwn(portal.statement)) {
+      this.#own(NO_DATA);
+      return DONE;
+    }
+    const ran = await this.#moveTo(portal.shards);
+    if (ran.kind === 'done') this.#group.items.push({ kind: 'describe-portal', frame });
+    return ran;
+  }
+
+  async #execute(frame: Buffer): Promise<Ran> {
+    const session = this.#session;
+    const { portal: name, rowsMax } = readExecute(frame, 0, frame.length);
+    const portal = session.portals.get(name);
+    if (portal === undefined) return this.#afterGroup(noPortal(name));
+    const { planned } = portal.statement;
+    if (planned !== undefined && isOwn(portal.statement)) {
+      const ran = await this.#flush(false);
+      if (ran.kind !== 'done') return ran;
+      return executeStatement(session, planned, () => ANYWHERE, groupDispatch([], session.services.statementNames));
+    }
+    if (portal.shards.length > 1 && rowsMax > 0) {
+      return this.#afterGroup(
+        sqlError(SQLSTATE.featureNotSupported, 'a row limit in Execute is not supported across shards', {
+          hint: 'Fetch all rows (fetch size 0), or bind the shard key.',
+        }),
+      );
+    }
+    let ran = await this.#moveTo(portal.shards);
+    if (ran.kind !== 'done') return ran;
+    if (portal.shards.length > 1 && this.#group.executes > 0) {
+      ran = await this.#flush(false);
+      if (ran.kind !== 'done') return ran;
+      this.#group.shards = portal.shards;
+    }
+    this.#group.items.push({ kind: 'execute', frame });
+    this.#group.executes++;
+    this.#group.writes ||= planned?.writes ?? true;
+    if (planned?.action.kind === 'ddl') session.services.statementNames.forgetAll();
+    return DONE;
+  }
+
+  async #close(frame: Buffer): Promise<Ran> {
+    const session = this.#session;
+    const { target, name } = readClose(frame, 0, frame.length);
+    if (target === 'statement') {
+      session.statements.delete(name);
+      this.#own(CLOSE_COMPLETE);
+      return DONE;
+    }
+    const portal: ClientPortal | undefined = session.portals.get(name);
+    session.portals.delete(name);
+    const here = portal !== undefined && portal.shards.length === 1 && portal.shards[0] === this.#group.shards?.[0];
+    const open = portal !== undefined && session.transaction?.branches.has(portal.shards[0] ?? -1) === true;
+    if (portal === undefined || portal.shards.length !== 1 || !(here || open)) {
+      this.#own(CLOSE_COMPLETE);
+      return DONE;
+    }
+    const ran = await this.#moveTo(portal.shards);
+    if (ran.kind === 'done') this.#group.items.push({ kind: 'close-portal', frame });
+    return ran;
+  }
+
+  #own(...replies: Buffer[]): void {
+    for (const bytes of replies) this.#group.items.push({ kind: 'own', bytes });
+  }
+
+  /** Messages for `shards` follow: what was gathered for other shards leaves first. */
+  async #moveTo(shards: readonly number[]): Promise<Ran> {
+    const gathered = this.#group.shards;
+    const same =
+      gathered !== undefined && gathered.length === shards.length && gathered.every((shard, i) => shard === shards[i]);
+    if (same && (shards.length === 1 || this.#group.executes === 0)) return DONE;
+    const carriesDescribe = this.#group.items.some((item) => item.kind === 'describe-statement' || item.kind === 'own');
+    if (gathered !== undefined || (shards.length > 1 && carriesDescribe)) {
+      const ran = await this.#flush(false);
+      if (ran.kind !== 'done') return ran;
+    }
+    this.#group.shards = shards;
+    return DONE;
+  }
+
+  /** A merged reply has no place for descriptions of other statements. */
+  async #leaveMerged(): Promise<Ran> {
+    return (this.#group.shards?.length ?? 0) > 1 ? this.#flush(false) : DONE;
+  }
+
+  /** An error of ours stands behind the replies to what came before it. */
+  async #afterGroup(error: SqlError): Promise<Ran> {
+    const ran = await this.#flush(false);
+    return ran.kind === 'done' ? ranInto(error) : ran;
+  }
+
+  /** Sends the group. `last`: nothing but Sync follows, so an idle session may let the shard commit by itself. */
+  async #flush(last: boolean): Promise<Ran> {
+    const session = this.#session;
+    const group = this.#group;
+    this.#group = emptyGroup();
+    if (group.items.length === 0) return DONE;
+    if (group.items.every((item) => item.kind === 'own')) {
+      for (const item of group.items) if (item.kind === 'own') session.writer.write(item.bytes);
+      return DONE;
+    }
+    const touches = group.items.some((item) => item.kind === 'bind' || item.kind === 'execute');
+    if (session.transaction === undefined && touches && !last) {
+      session.transaction = new ClientTransaction(session, { hidden: true, modes: '' });
+    }
+    const { transaction } = session;
+    if (transaction !== undefined && transaction.state !== 'open') return ranInto(failedBlockError);
+    const shards = group.shards ?? [transaction?.branches.keys().next().value ?? session.anyShard()];
+    const dispatch = groupDispatch(group.items, session.services.statementNames);
+    const [first = 0] = shards;
+    if (shards.length === 1) {
+      if (transaction === undefined) return runAlone(session, first, dispatch, group.writes);
+      return runInside(session, transaction, first, dispatch, group.writes);
+    }
+    const traits = { writes: group.writes, merge: group.merge };
+    if (transaction === undefined) return runOnMany(session, shards, dispatch, traits);
+    return runInsideOnMany(session, transaction, shards, dispatch, traits);
+  }
+}
+
+/** Sync: the hidden block, if there is one, commits. */
+export async function endImplicitBlock(session: SessionState): Promise<Ran> {
+  if (session.transaction?.hidden !== true) return DONE;
+  const ran = await commitTransaction(session);
+  if (ran.kind !== 'error') return ran;
+  session.writer.write(errorResponse(ran.error));
+  return FAILED;
+}
+
+function mergeOf(action: StatementAction | undefined): Merge {
+  if (action === undefined) return 'concat';
+  return action.kind === 'query' || action.kind === 'copy' ? action.merge : 'first';
+}
+
+const noStatement = (name: string) =>
+  sqlError(
+    SQLSTATE.invalidStatementName,
+    name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`,
+  );
+
+const noPortal = (name: string) => sqlError(SQLSTATE.invalidCursorName, `portal "${name}" does not exist`);

@@ -1,0 +1,151 @@
+// Passes one shard's reply to the client as it came: whole frames, as slices, in one write per socket read. With a
+// script it also hides replies to messages that the proxy added and inserts those that the proxy answers itself.
+import { SERVER } from '../protocol/message-type.ts';
+import type { ConnectionLost } from '../shard/branch-link.ts';
+import type { ReplySink, ServerConnection } from '../shard/connection.ts';
+import type { ClientWriter } from './client-writer.ts';
+
+/** How one unit on one shard ended. `errored`: an ErrorResponse was passed to the client. */
+export type UnitEnd =
+  | { readonly kind: 'ready'; readonly status: number; readonly errored: boolean; readonly rowsSuspended: boolean }
+  | { readonly kind: 'lost'; readonly lost: ConnectionLost };
+
+/** One expected reply: `own` is inserted by the proxy at this place, the others are awaited from the shard. */
+export type ScriptStep =
+  | { readonly kind: 'own'; readonly bytes: Buffer; readonly onShown?: (() => void) | undefined }
+  /** `hidden`: the proxy added the message, so the client must not see its reply. */
+  | { readonly kind: 'parse' | 'close'; readonly hidden: boolean; readonly onDone?: (() => void) | undefined }
+  | { readonly kind: 'bind' | 'describe-portal' | 'describe-statement' | 'execute' };
+
+export const BIND: ScriptStep = { kind: 'bind' };
+export const CLOSE: ScriptStep = { kind: 'close', hidden: false };
+export const DESCRIBE_PORTAL: ScriptStep = { kind: 'describe-portal' };
+export const DESCRIBE_STATEMENT: ScriptStep = { kind: 'describe-statement' };
+export const EXECUTE: ScriptStep = { kind: 'execute' };
+
+/** Stops reading from the shards while the client reads slower than they write. */
+export function flushOrPause(writer: ClientWriter, connections: Iterable<ServerConnection>): void {
+  if (writer.flush()) return;
+  const paused = [...connections];
+  for (const connection of paused) connection.pauseReading();
+  writer.onceDrained(() => {
+    for (const connection of paused) connection.resumeReading();
+  });
+}
+
+/** A sink for one unit; `ended` resolves once, when the shard is ready again or gone. */
+export class RelaySink implements ReplySink {
+  readonly ended: Promise<UnitEnd>;
+  readonly #writer: ClientWriter;
+  readonly #connection: ServerConnection;
+  readonly #script: readonly ScriptStep[] | undefined;
+  readonly #onCopyIn: (() => void) | undefined;
+  #resolve: (end: UnitEnd) => void = () => undefined;
+  #step = 0;
+  #errored = false;
+  #rowsSuspended = false;
+  // The run of adjacent frames that leaves next: one slice, however many frames.
+  #chunk: Buffer | undefined;
+  #start = 0;
+  #end = 0;
+
+  constructor(
+    writer: ClientWriter,
+    connection: ServerConnection,
+    script?: readonly ScriptStep[],
+    onCopyIn?: () => void,
+  ) {
+    this.#writer = writer;
+    this.#connection = connection;
+    this.#script = script;
+    this.#onCopyIn = onCopyIn;
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    if (script !== undefined) this.#insertOwn();
+  }
+
+  frame(type: number, chunk: Buffer, start: number, end: number): void {
+    if (type === SERVER.error) this.#errored = true;
+    else if (type === SERVER.portalSuspended) this.#rowsSuspended = true;
+    else if (type === SERVER.copyInResponse) this.#onCopyIn?.();
+    if (this.#script === undefined) {
+      this.#append(chunk, start, end);
+      return;
+    }
+    const step = this.#script[this.#step];
+    if (step === undefined || step.kind === 'own' || !endsStep(step.kind, type)) {
+      this.#append(chunk, start, end);
+      return;
+    }
+    if (step.kind === 'parse' || step.kind === 'close') {
+      if (!step.hidden) this.#append(chunk, start, end);
+      step.onDone?.();
+    } else {
+      this.#append(chunk, start, end);
+    }
+    this.#step++;
+    this.#insertOwn();
+  }
+
+  chunkEnd(): void {
+    this.#cut();
+    flushOrPause(this.#writer, [this.#connection]);
+  }
+
+  ready(status: number): void {
+    this.#cut();
+    this.#resolve({ kind: 'ready', status, errored: this.#errored, rowsSuspended: this.#rowsSuspended });
+  }
+
+  lost(lost: ConnectionLost): void {
+    this.#cut();
+    this.#resolve({ kind: 'lost', lost });
+  }
+
+  #append(chunk: Buffer, start: number, end: number): void {
+    if (this.#chunk === chunk && this.#end === start) {
+      this.#end = end;
+      return;
+    }
+    this.#cut();
+    this.#chunk = chunk;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  #cut(): void {
+    const chunk = this.#chunk;
+    if (chunk === undefined) return;
+    this.#writer.write(chunk.subarray(this.#start, this.#end));
+    this.#chunk = undefined;
+  }
+
+  #insertOwn(): void {
+    for (;;) {
+      const step = this.#script?.[this.#step];
+      if (step?.kind !== 'own') return;
+      this.#cut();
+      this.#writer.write(step.bytes);
+      step.onShown?.();
+      this.#step++;
+    }
+  }
+}
+
+/** Whether a frame of `type` is the last reply to a message of this kind. Errors end the whole script instead. */
+function endsStep(kind: Exclude<ScriptStep['kind'], 'own'>, type: number): boolean {
+  switch (kind) {
+    case 'parse':
+      return type === SERVER.parseComplete;
+    case 'bind':
+      return type === SERVER.bindComplete;
+    case 'close':
+      return type === SERVER.closeComplete;
+    case 'describe-portal':
+    case 'describe-statement':
+      return type === SERVER.rowDescription || type === SERVER.noData;
+    case 'execute':
+      return type === SERVER.commandComplete || type === SERVER.emptyQuery || type === SERVER.portalSuspended;
+  }
+}

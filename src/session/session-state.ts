@@ -1,0 +1,109 @@
+// Everything one client's session remembers between messages; who changes what is said at each field.
+import type { SqlError } from '../protocol/sql-error.ts';
+import type { PlannedStatement } from '../routing/plan.ts';
+import type { Router } from '../routing/router.ts';
+import type { ServerConnection } from '../shard/connection.ts';
+import type { Pool } from '../shard/pool.ts';
+import type { Coordinator } from '../transaction/coordinator.ts';
+import type { ClientTransaction } from './client-transaction.ts';
+import type { ClientWriter } from './client-writer.ts';
+import type { Settings } from './settings.ts';
+import type { StatementNames } from './statement-names.ts';
+
+/** What all sessions of a proxy share. */
+export interface SessionServices {
+  readonly router: Router;
+  readonly shardNames: readonly string[];
+  readonly coordinator: Coordinator;
+  readonly statementNames: StatementNames;
+  /** twoPhaseCommit.auto: single statements that write to several shards are atomic by themselves. */
+  readonly autoTwoPhaseCommit: boolean;
+  readonly preparedStatementsMax: number;
+  /** The only search path that routing understands, as configured. */
+  readonly searchPath: readonly string[];
+}
+
+/** A prepared statement of the client. */
+export interface ClientStatement {
+  readonly name: string;
+  readonly text: string;
+  readonly parameterTypes: readonly number[];
+  /** Undefined when the text does not parse or is empty: a shard says what is wrong with it. */
+  readonly planned: PlannedStatement | undefined;
+}
+
+/** A bound portal: it lives on its shards until the transaction ends. */
+export interface ClientPortal {
+  readonly statement: ClientStatement;
+  /** Empty for the session's own commands. */
+  readonly shards: readonly number[];
+}
+
+export class SessionState {
+  readonly services: SessionServices;
+  readonly writer: ClientWriter;
+  readonly user: string;
+  /** One pool per shard, for this session's user. */
+  readonly pools: readonly Pool[];
+  /** What the client asked for at startup; RESET goes back to it. */
+  readonly startupSettings: Settings;
+  settings: Settings;
+  applicationName: string;
+  /** ParameterStatus values the client has been told. */
+  readonly reported: Map<string, string>;
+  transaction: ClientTransaction | undefined;
+  /** From SET atomshard.shard; the router's answer is not asked while it is set. */
+  forcedShard: number | undefined;
+  readonly statements = new Map<string, ClientStatement>();
+  readonly portals = new Map<string, ClientPortal>();
+  /** Connections that work for this client now: what a cancel request may reach. */
+  readonly working = new Set<ServerConnection>();
+  /** True from the first commit phase on: cancel requests are ignored. */
+  committing = false;
+  /** The shard that asked for COPY data; the client's copy messages go there. */
+  copyTarget: ServerConnection | undefined;
+  #rotation = 0;
+
+  constructor(fields: {
+    services: SessionServices;
+    writer: ClientWriter;
+    user: string;
+    pools: readonly Pool[];
+    settings: Settings;
+    applicationName: string;
+  }) {
+    this.services = fields.services;
+    this.writer = fields.writer;
+    this.user = fields.user;
+    this.pools = fields.pools;
+    this.startupSettings = fields.settings;
+    this.settings = fields.settings;
+    this.applicationName = fields.applicationName;
+    this.reported = new Map();
+  }
+
+  /** Any shard, in turn: for statements that every shard answers alike. */
+  anyShard(): number {
+    this.#rotation = (this.#rotation + 1) % this.pools.length;
+    return this.#rotation;
+  }
+
+  shardName(shard: number): string {
+    return this.services.shardNames[shard] ?? `#${shard}`;
+  }
+
+  /** An error ends what the transaction may do until it is rolled back. */
+  fail(): void {
+    this.transaction?.fail();
+  }
+}
+
+/** What running one thing came to; `error` has not been written to the client, `failed` has. */
+export type Ran =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed' }
+  | { readonly kind: 'error'; readonly error: SqlError };
+
+export const DONE: Ran = { kind: 'done' };
+export const FAILED: Ran = { kind: 'failed' };
+export const ranInto = (error: SqlError): Ran => ({ kind: 'error', error });

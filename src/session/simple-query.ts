@@ -1,0 +1,77 @@
+// The simple protocol: one Query, one or several statements. Several are one implicit transaction unless they control it
+// themselves, as in PostgreSQL; when all of them belong to one shard the shard gets the Query as it came.
+import { query } from '../protocol/client-message-writer.ts';
+import { EMPTY_QUERY_RESPONSE, errorResponse } from '../protocol/server-message.ts';
+import type { PlannedStatement, QueryPlan, Route } from '../routing/plan.ts';
+import { ClientTransaction } from './client-transaction.ts';
+import { executeStatement, runRouted } from './execute-statement.ts';
+import { endImplicitBlock } from './extended-query.ts';
+import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
+import { runAlone, runInside, simpleDispatch } from './statement-runner.ts';
+import { failedBlockError, rollbackTransaction } from './transaction-end.ts';
+
+/** Runs one Query; everything up to, but without, ReadyForQuery is written. `frame` is the message as it came. */
+export async function runSimpleQuery(session: SessionState, text: string, frame: Buffer): Promise<void> {
+  const plan = session.services.router.plan(text);
+  const ran = await runPlan(session, plan, frame);
+  if (ran.kind === 'done') return;
+  if (ran.kind === 'error') session.writer.write(errorResponse(ran.error));
+  if (session.transaction?.hidden === true) await rollbackTransaction(session);
+  else session.fail();
+}
+
+async function runPlan(session: SessionState, plan: QueryPlan, frame: Buffer): Promise<Ran> {
+  if (plan.unparsable) {
+    if (session.transaction !== undefined && session.transaction.state !== 'open') return ranInto(failedBlockError);
+    return runRouted(session, undefined, { kind: 'any' }, simpleDispatch(frame), 'first');
+  }
+  const [only, second] = plan.statements;
+  if (only === undefined) {
+    session.writer.write(EMPTY_QUERY_RESPONSE);
+    return DONE;
+  }
+  if (second === undefined) return runOne(session, only, frame);
+  const { transaction } = session;
+  if (transaction !== undefined && transaction.state !== 'open') return runScript(session, plan.statements);
+  const shard = commonShard(session, plan.statements);
+  if (shard === undefined) return runScript(session, plan.statements);
+  const writes = plan.statements.some((statement) => statement.writes);
+  if (transaction === undefined) return runAlone(session, shard, simpleDispatch(frame), writes);
+  return runInside(session, transaction, shard, simpleDispatch(frame), writes);
+}
+
+async function runOne(session: SessionState, statement: PlannedStatement, frame: Buffer): Promise<Ran> {
+  const route = statement.route(undefined);
+  return executeStatement(session, statement, () => route, dispatchFor(route, frame));
+}
+
+function dispatchFor(route: Route, frame: Buffer) {
+  if (route.kind !== 'split') return simpleDispatch(frame);
+  return simpleDispatch(frame, new Map(route.parts.map((part) => [part.shard, part.text])));
+}
+
+/** The one shard that all of these plain reads and writes belong to: then nobody has to coordinate them. */
+function commonShard(session: SessionState, statements: readonly PlannedStatement[]): number | undefined {
+  if (session.forcedShard !== undefined) return undefined;
+  let place: number | undefined;
+  for (const statement of statements) {
+    if (statement.action.kind !== 'query' || statement.setConfig) return undefined;
+    const route = statement.route(undefined);
+    if (route.kind === 'any') continue;
+    if (route.kind !== 'one') return undefined;
+    place ??= route.shard;
+    if (place !== route.shard) return undefined;
+  }
+  return place;
+}
+
+async function runScript(session: SessionState, statements: readonly PlannedStatement[]): Promise<Ran> {
+  for (const statement of statements) {
+    if (session.transaction === undefined && statement.action.kind !== 'begin') {
+      session.transaction = new ClientTransaction(session, { hidden: true, modes: '' });
+    }
+    const ran = await runOne(session, statement, query(statement.text));
+    if (ran.kind !== 'done') return ran;
+  }
+  return endImplicitBlock(session);
+}

@@ -1,0 +1,212 @@
+// Runs one routed statement on its shard or shards: alone (the shard commits it), or inside the client's transaction.
+// Replies go straight to the client; ReadyForQuery is never written here.
+
+import { query } from '../protocol/client-message-writer.ts';
+import { STATUS } from '../protocol/message-type.ts';
+import { errorResponse } from '../protocol/server-message.ts';
+import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
+import type { ServerConnection } from '../shard/connection.ts';
+import { ClientTransaction, isBranch, type SessionBranch } from './client-transaction.ts';
+import { connectionLostError, leaseConnection, returnConnection } from './lease.ts';
+import { type MergedEnd, MergedReply, type MergeRule } from './merge.ts';
+import { RelaySink, type ScriptStep, type UnitEnd } from './relay.ts';
+import { DONE, FAILED, type Ran, ranInto, type SessionState } from './session-state.ts';
+import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
+
+/** The bytes of one unit for one shard, ending with what makes the shard say ReadyForQuery. */
+export interface Dispatch {
+  /** The whole reply is passed on by this script (undefined: as it is). */
+  readonly relay: (connection: ServerConnection) => { bytes: Buffer; script?: readonly ScriptStep[] | undefined };
+  /** The reply is merged with those of other shards. */
+  readonly merged: (
+    connection: ServerConnection,
+    shard: number,
+  ) => { bytes: Buffer; onParsed?: (() => void) | undefined };
+  /** Shown before anything else of a merged success: the client's ParseComplete and BindComplete. */
+  readonly prefix?: Buffer | undefined;
+}
+
+/** A simple Query as it came (or one statement's own text of several). */
+export function simpleDispatch(frame: Buffer, parts?: ReadonlyMap<number, string>): Dispatch {
+  return {
+    relay: () => ({ bytes: frame }),
+    merged: (_connection, shard) => {
+      const text = parts?.get(shard);
+      return { bytes: text === undefined ? frame : query(text) };
+    },
+  };
+}
+
+export interface StatementTraits {
+  readonly writes: boolean;
+  readonly merge: MergeRule;
+}
+
+/** Runs on one shard outside any transaction: the shard itself commits. The hot path. */
+export async function runAlone(
+  session: SessionState,
+  shard: number,
+  dispatch: Dispatch,
+  writes: boolean,
+): Promise<Ran> {
+  const lease = await leaseConnection(session, shard);
+  if (lease.kind === 'refused') return ranInto(lease.error);
+  const { connection } = lease;
+  const end = await relayUnit(session, connection, dispatch);
+  returnConnection(session, shard, connection);
+  if (end.kind === 'lost') return ranInto(connectionLostError(connection.shard, end.lost, writes));
+  return end.errored ? FAILED : DONE;
+}
+
+async function relayUnit(session: SessionState, connection: ServerConnection, dispatch: Dispatch): Promise<UnitEnd> {
+  const { bytes, script } = dispatch.relay(connection);
+  const sink = new RelaySink(session.writer, connection, script, () => {
+    session.copyTarget = connection;
+  });
+  connection.send(bytes, sink);
+  const end = await sink.ended;
+  if (session.copyTarget === connection) session.copyTarget = undefined;
+  return end;
+}
+
+/** Reads on several shards outside any transaction, or writes there when automatic two-phase commit is off. */
+async function runAloneOnMany(
+  session: SessionState,
+  shards: readonly number[],
+  dispatch: Dispatch,
+  traits: StatementTraits,
+): Promise<Ran> {
+  const leases = await Promise.all(shards.map((shard) => leaseConnection(session, shard)));
+  const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix);
+  const refused = leases.find((lease) => lease.kind === 'refused');
+  const connections: { shard: number; connection: ServerConnection }[] = [];
+  for (const [index, lease] of leases.entries()) {
+    const shard = shards[index];
+    if (lease.kind === 'leased' && shard !== undefined) connections.push({ shard, connection: lease.connection });
+  }
+  if (refused === undefined) {
+    for (const { shard, connection } of connections) sendMerged(reply, connection, shard, dispatch);
+  }
+  const end: MergedEnd | undefined = refused === undefined ? await reply.ended() : undefined;
+  for (const { shard, connection } of connections) returnConnection(session, shard, connection);
+  if (refused !== undefined) return ranInto(refused.error);
+  return finishMerged(reply, end, traits.writes);
+}
+
+function sendMerged(reply: MergedReply, connection: ServerConnection, shard: number, dispatch: Dispatch): void {
+  const { bytes, onParsed } = dispatch.merged(connection, shard);
+  connection.send(bytes, reply.sinkFor(connection, onParsed));
+}
+
+function finishMerged(reply: MergedReply, end: MergedEnd | undefined, writes: boolean): Ran {
+  if (end === undefined) return DONE;
+  if (end.kind === 'lost') return ranInto(connectionLostError(end.shard, end.lost, writes));
+  reply.finish(end);
+  return end.kind === 'error' ? FAILED : DONE;
+}
+
+/** Runs on several shards outside the client's own transaction. */
+export async function runOnMany(
+  session: SessionState,
+  shards: readonly number[],
+  dispatch: Dispatch,
+  traits: StatementTraits,
+): Promise<Ran> {
+  if (!traits.writes || !session.services.autoTwoPhaseCommit) return runAloneOnMany(session, shards, dispatch, traits);
+  const transaction = new ClientTransaction(session, { hidden: true, modes: '' });
+  session.transaction = transaction;
+  const { ran, conclude } = await runMergedInside(session, transaction, shards, dispatch, traits);
+  // The hidden block dies with its statement, whatever its end (PgDog 7).
+  if (conclude === undefined) {
+    await rollbackTransaction(session);
+    return ran;
+  }
+  const committed = await commitTransaction(session);
+  if (committed.kind === 'error') return committed;
+  conclude();
+  return DONE;
+}
+
+/** Runs inside `session.transaction` on one shard. */
+export async function runInside(
+  session: SessionState,
+  transaction: ClientTransaction,
+  shard: number,
+  dispatch: Dispatch,
+  writes: boolean,
+): Promise<Ran> {
+  const branch = await transaction.join(shard);
+  if (!isBranch(branch)) return ranInto(branch);
+  const ended = relayUnit(session, branch.connection, dispatch);
+  if (writes) transaction.wrote(branch);
+  const end = await ended;
+  if (end.kind === 'lost') {
+    transaction.breakOff();
+    return ranInto(branchLost(branch, end.lost));
+  }
+  branch.portalOpen = end.rowsSuspended;
+  if (end.status === STATUS.idle) return ranInto(endedUnderneath(transaction, branch));
+  return end.errored ? FAILED : DONE;
+}
+
+/** Runs inside `session.transaction` on several shards. */
+export async function runInsideOnMany(
+  session: SessionState,
+  transaction: ClientTransaction,
+  shards: readonly number[],
+  dispatch: Dispatch,
+  traits: StatementTraits,
+): Promise<Ran> {
+  const { ran, conclude } = await runMergedInside(session, transaction, shards, dispatch, traits);
+  conclude?.();
+  return ran;
+}
+
+/** `conclude` writes the tag; it is there only when the statement succeeded on every shard. */
+async function runMergedInside(
+  session: SessionState,
+  transaction: ClientTransaction,
+  shards: readonly number[],
+  dispatch: Dispatch,
+  traits: StatementTraits,
+): Promise<{ ran: Ran; conclude?: () => void }> {
+  const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix);
+  const joined = await Promise.all(shards.map((shard) => transaction.join(shard)));
+  const branches = joined.filter(isBranch);
+  const refused = joined.find((branch): branch is SqlError => !isBranch(branch));
+  if (refused !== undefined) return { ran: ranInto(refused) };
+  for (const branch of branches) {
+    sendMerged(reply, branch.connection, branch.shard, dispatch);
+    if (traits.writes) transaction.wrote(branch);
+  }
+  const end = await reply.ended();
+  if (end.kind === 'lost') {
+    transaction.breakOff();
+    return { ran: ranInto(connectionLostError(end.shard, end.lost, false)) };
+  }
+  if (end.kind === 'error') {
+    session.writer.write(errorResponse(end.error));
+    return { ran: FAILED };
+  }
+  return { ran: DONE, conclude: () => reply.finish(end) };
+}
+
+function branchLost(branch: SessionBranch, lost: Parameters<typeof connectionLostError>[1]): SqlError {
+  return {
+    ...connectionLostError(branch.connection.shard, lost, false),
+    hint: 'The transaction is rolled back; it may be tried again.',
+  };
+}
+
+/** A shard left the block on its own (a COMMIT hidden in a procedure): atomicity is gone, so say so and stop. */
+function endedUnderneath(transaction: ClientTransaction, branch: SessionBranch): SqlError {
+  transaction.breakOff();
+  branch.connection.destroy('its transaction block ended underneath the session');
+  return sqlError(
+    SQLSTATE.invalidTransactionState,
+    `the transaction block on ${branch.connection.shard} ended unexpectedly`,
+    {
+      hint: 'Do not run COMMIT or ROLLBACK inside procedures called within a cross-shard transaction.',
+    },
+  );
+}
