@@ -1,22 +1,52 @@
-// Sends a CancelRequest on a socket of its own; the server closes it once the backend has been signalled.
+// Cancel requests for one backend, each on a socket of its own; the server closes it once the backend has been signalled.
+// The rule: while a signal may still arrive, the connection belongs to whoever asked for it.
 import type { Clock } from '../kernel/clock.ts';
 import { cancelRequest } from '../protocol/client-message-writer.ts';
 import type { BackendKey } from './handshake.ts';
 import { openSocket } from './socket.ts';
 import type { ShardTarget } from './target.ts';
 
-/**
- * `delivered`: the server took the request and hung up, so no signal comes later. `unknown`: it may still come and hit
- * whatever the backend does then; the connection must not be given to anyone else.
- */
-export type CancelOutcome = 'delivered' | 'unknown';
+const TIMEOUT_MS = 5_000;
 
-export async function sendCancel(
-  target: ShardTarget,
-  backend: BackendKey,
-  clock: Clock,
-  timeoutMs = 5_000,
-): Promise<CancelOutcome> {
+export class Canceller {
+  readonly #target: ShardTarget;
+  readonly #clock: Clock;
+  /** Set once the server told it; a pid of 0 means that it told none. */
+  backend: BackendKey | undefined;
+  #underWay: Promise<void> | undefined;
+  #uncertain = false;
+
+  constructor(target: ShardTarget, clock: Clock) {
+    this.#target = target;
+    this.#clock = clock;
+  }
+
+  /** Settles when the request that is under way has reached its end; undefined when there is none. */
+  get underWay(): Promise<void> | undefined {
+    return this.#underWay;
+  }
+
+  /** No signal can come any more: each request was delivered, none is on its way. */
+  get quiet(): boolean {
+    return this.#underWay === undefined && !this.#uncertain;
+  }
+
+  /** Sends a request unless one is on its way; never rejects. */
+  cancel(): Promise<void> {
+    const { backend } = this;
+    if (backend === undefined || backend.pid === 0) return Promise.resolve();
+    this.#underWay ??= sendCancel(this.#target, backend, this.#clock).then((outcome) => {
+      this.#underWay = undefined;
+      if (outcome === 'unknown') this.#uncertain = true;
+    });
+    return this.#underWay;
+  }
+}
+
+/** `delivered`: the server hung up, so the signal was sent. `unknown`: it may still come and hit whatever runs then. */
+type CancelOutcome = 'delivered' | 'unknown';
+
+async function sendCancel(target: ShardTarget, backend: BackendKey, clock: Clock): Promise<CancelOutcome> {
   const deadline = new AbortController();
   const socket = openSocket(target);
   const outcome = new Promise<CancelOutcome>((resolve) => {
@@ -27,7 +57,7 @@ export async function sendCancel(
     socket.on('close', () => resolve(failed ? 'unknown' : 'delivered'));
     socket.resume();
     socket.end(cancelRequest(backend.pid, backend.key));
-    void clock.sleep(timeoutMs, deadline.signal).then(() => resolve('unknown'));
+    void clock.sleep(TIMEOUT_MS, deadline.signal).then(() => resolve('unknown'));
   });
   // A crash here leaves a cancel request that ends one statement or nothing; no transaction depends on it.
   const result = await outcome;

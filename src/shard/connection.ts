@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { assert } from '../kernel/assert.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { query, TERMINATE } from '../protocol/client-message-writer.ts';
-import { FrameReader, frameFaultError } from '../protocol/frame.ts';
+import { FrameReader, frameFaultError, SERVER_FRAME_BYTES_MAX } from '../protocol/frame.ts';
 import { MalformedMessage } from '../protocol/malformed-message.ts';
 import { SERVER, STATUS, typeName } from '../protocol/message-type.ts';
 import { ScramKeyCache } from '../protocol/scram.ts';
@@ -18,7 +18,7 @@ import {
   readSqlError,
 } from '../protocol/server-message-reader.ts';
 import type { BranchLink, CommandReply, ConnectionLost, ServerIdentity } from './branch-link.ts';
-import { sendCancel } from './cancel.ts';
+import { Canceller } from './cancel.ts';
 import { CommandCollector } from './command-collector.ts';
 import { type BackendKey, Handshake, startupBytes } from './handshake.ts';
 import { Outbox } from './outbox.ts';
@@ -36,7 +36,7 @@ export class ServerConnection implements BranchLink {
   readonly target: ShardTarget;
   /** Last values the server reported (server_version, TimeZone, …). */
   readonly parameters = new Map<string, string>();
-  /** Called once when the socket is drained after writeBacklogBytes had grown. */
+  /** Called when what writeBacklogBytes counts was written, and when it never will be. */
   onDrain: (() => void) | undefined;
   /** Called once when the connection is lost or closed, after its units were told. */
   onClosed: ((lost: ConnectionLost) => void) | undefined;
@@ -47,6 +47,7 @@ export class ServerConnection implements BranchLink {
 
   readonly #socket: Socket;
   readonly #clock: Clock;
+  readonly #canceller: Canceller;
   readonly #outbox: Outbox;
   readonly #reader: FrameReader;
   readonly #units = new UnitQueue();
@@ -55,13 +56,11 @@ export class ServerConnection implements BranchLink {
   #status: number = STATUS.idle;
   #lost: ConnectionLost | undefined;
   #facts: ServerFacts | undefined;
-  #backend: BackendKey | undefined;
-  #cancelling: Promise<void> | undefined;
-  #cancelUncertain = false;
 
   private constructor(target: ShardTarget, { clock, frameBytesMax = SERVER_FRAME_BYTES_MAX }: ConnectOptions) {
     this.target = target;
     this.#clock = clock;
+    this.#canceller = new Canceller(target, clock);
     this.#reader = new FrameReader(
       {
         frame: (type, chunk, start, end) => this.#frame(type, chunk, start, end),
@@ -88,7 +87,7 @@ export class ServerConnection implements BranchLink {
       connection.#lose({ reason: 'timeout', message: `no connection within ${connectTimeoutMs} ms` });
     });
     try {
-      connection.#backend = await new Promise<BackendKey>((succeeded, failed) => {
+      connection.#canceller.backend = await new Promise<BackendKey>((succeeded, failed) => {
         const reply = (bytes: Buffer) => connection.sendMore(bytes);
         connection.send(startupBytes(target), new Handshake(target, { scramKeys, reply, succeeded, failed }));
       });
@@ -132,17 +131,13 @@ export class ServerConnection implements BranchLink {
   /** Outside a transaction, nothing under way, nothing that may still arrive: another client may have it. */
   get reusable(): boolean {
     return (
-      this.#lost === undefined &&
-      this.#status === STATUS.idle &&
-      this.#units.length === 0 &&
-      this.#cancelling === undefined &&
-      !this.#cancelUncertain
+      this.#lost === undefined && this.#status === STATUS.idle && this.#units.length === 0 && this.#canceller.quiet
     );
   }
 
   /** Settles when the cancel request that is under way has reached its end; undefined when there is none. */
   get cancelling(): Promise<void> | undefined {
-    return this.#cancelling;
+    return this.#canceller.underWay;
   }
 
   /** Bytes accepted by send() that the kernel has not taken yet. */
@@ -178,9 +173,12 @@ export class ServerConnection implements BranchLink {
     });
   }
 
-  /** Stops reading from the socket: a slow client must not fill our memory. A loss is noticed after resumeReading(). */
+  /**
+   * Stops reading while units are pending: a slow client must not fill our memory. Ends by resumeReading(), or with the
+   * last unit, so that the next user of the connection starts fresh. A loss is noticed only after it.
+   */
   pauseReading(): void {
-    this.#socket.pause();
+    if (this.#units.length > 0) this.#socket.pause();
   }
 
   resumeReading(): void {
@@ -189,13 +187,13 @@ export class ServerConnection implements BranchLink {
 
   /** Asks the server to cancel what this backend runs. Until it settles the connection is not reusable. */
   cancel(): Promise<void> {
-    const backend = this.#backend;
-    if (this.#lost !== undefined || backend === undefined || backend.pid === 0) return Promise.resolve();
-    this.#cancelling ??= sendCancel(this.target, backend, this.#clock).then((outcome) => {
-      this.#cancelling = undefined;
-      if (outcome === 'unknown') this.#cancelUncertain = true;
-    });
-    return this.#cancelling;
+    return this.#lost === undefined ? this.#canceller.cancel() : Promise.resolve();
+  }
+
+  /** Drops the listeners of the session that had it; the pool calls this between two leases. */
+  forgetListeners(): void {
+    this.onDrain = undefined;
+    this.onUnsolicited = undefined;
   }
 
   destroy(reason: string): void {
@@ -266,6 +264,7 @@ export class ServerConnection implements BranchLink {
     this.#units.shift();
     if (sink !== this.#touched) this.#touch(sink);
     sink.ready(status);
+    if (this.#units.length === 0 && this.#socket.isPaused()) this.#socket.resume();
   }
 
   /** A FATAL error is the backend's last word: what it was doing is lost, not refused. */
@@ -295,6 +294,7 @@ export class ServerConnection implements BranchLink {
   #tellLost(lost: ConnectionLost): void {
     this.#lost = lost;
     for (const sink of this.#units.takeAll()) sink.lost(lost);
+    this.onDrain?.();
     this.onClosed?.(lost);
   }
 }

@@ -170,6 +170,7 @@ export class Pool {
 
   /** Hands a clean connection to who waits longest, or keeps it. */
   #offer(slot: Slot, nowMs: number): void {
+    slot.connection.forgetListeners();
     const waiter = this.#waiters.shift();
     slot.leased = waiter !== undefined;
     slot.idleSinceMs = nowMs;
@@ -289,8 +290,7 @@ export class Pool {
       this.#waitTimeouts += 1;
       late.resolve(refused(waitedTooLongError(this.target, this.stats(), this.#options.queueWaitMs)));
     }
-    const oldestMs = nowMs - this.#options.idleMs;
-    const stale = (slot: Slot) => slot.idleSinceMs <= oldestMs || !this.#fresh(slot, nowMs);
+    const stale = (slot: Slot) => nowMs - slot.idleSinceMs >= this.#options.idleMs || !this.#fresh(slot, nowMs);
     const closing = this.#idle.filter(stale);
     this.#idle = this.#idle.filter((slot) => !stale(slot));
     for (const slot of closing) this.#discard(slot);
