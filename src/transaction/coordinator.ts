@@ -3,7 +3,7 @@
 import type { Clock } from '../kernel/clock.ts';
 import type { ControlPoint } from '../kernel/control-point.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
-import { refusalOf } from './classify-reply.ts';
+import { refusalOf, rolledBack } from './classify-reply.ts';
 import type { CommitOutcome } from './commit-outcome.ts';
 import type { DecisionLog } from './decision-log.ts';
 import { type TransactionId, transactionKey } from './gid.ts';
@@ -194,9 +194,15 @@ async function askXids(branches: readonly Branch[], participants: readonly numbe
   const asked: Branch[] = [];
   for (const [i, branch] of branches.entries()) {
     const reply = replies[i];
-    if (reply === undefined) asked.push(branch);
-    else if (reply.kind === 'complete') asked.push({ ...branch, xid: reply.rows[0]?.[0] ?? null });
-    else return { kind: 'failed', error: refusalOf(branch.link.shard, reply) };
+    if (reply === undefined) {
+      asked.push(branch);
+      continue;
+    }
+    if (reply.kind !== 'complete') return { kind: 'failed', error: refusalOf(branch.link.shard, reply) };
+    const xid = reply.rows[0]?.[0];
+    // NULL says that nothing was written; a reply without a row says nothing at all.
+    if (xid === undefined) return { kind: 'failed', error: rolledBack(`${branch.link.shard} did not tell its xid`) };
+    asked.push({ ...branch, xid });
   }
   return { kind: 'asked', branches: asked };
 }
