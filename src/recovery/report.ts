@@ -1,0 +1,82 @@
+// What a pass found and did, for people, metrics and the demo; counts are transactions unless a name says otherwise.
+import type { Settled } from './act.ts';
+import type { Alarm } from './alarm.ts';
+import type { Foreign } from './assemble.ts';
+import type { ParticipantState } from './evidence.ts';
+import type { Gathered } from './gather.ts';
+
+export interface HeldTransaction {
+  /** `<cluster>:<instance>.<epoch>.<seq>`. */
+  readonly transaction: string;
+  /** The row of the decision table, or what else keeps it. */
+  readonly reason: string;
+  /** True when waiting cannot help: a person must decide. */
+  readonly askHuman: boolean;
+  readonly participants: readonly { readonly shard: string; readonly state: ParticipantState }[];
+}
+
+export interface PassReport {
+  /** Ours, prepared on at least one shard that answered, and driven by nobody when the pass looked. */
+  readonly foundInDoubt: number;
+  /** In doubt before, committed on every participant now. */
+  readonly committed: number;
+  /** In doubt before, rolled back everywhere a branch stood prepared. */
+  readonly rolledBack: number;
+  /** Decisions that only lacked their END record: every participant was verified committed. */
+  readonly confirmed: number;
+  readonly held: readonly HeldTransaction[];
+  /** Driven by somebody, changing while the pass looked, or judged but not finished: the next pass looks again. */
+  readonly waiting: number;
+  readonly foreign: Foreign;
+  readonly otherInstances: readonly (Foreign & { readonly instance: string })[];
+  readonly unreachableShards: readonly { readonly shard: string; readonly reason: string }[];
+  /** Backends of earlier runs of this instance that were ended. */
+  readonly backendsFenced: number;
+  readonly alarms: readonly Alarm[];
+  readonly durationMs: number;
+}
+
+/** The report of one round. */
+export function reportOf(gathered: Gathered, settled: readonly Settled[], durationMs: number): PassReport {
+  const count = (kind: Settled['kind']) => settled.filter((one) => one.kind === kind).length;
+  const contradictory = gathered.contradictory.map((transaction) => ({
+    transaction,
+    reason: 'contradictory',
+    askHuman: true,
+    participants: [],
+  }));
+  return {
+    foundInDoubt: gathered.foundInDoubt,
+    committed: count('committed'),
+    rolledBack: count('rolled-back'),
+    confirmed: count('confirmed'),
+    held: [...settled.flatMap(({ held }) => held ?? []), ...contradictory],
+    waiting: count('waiting') + gathered.deferred.length - contradictory.length,
+    foreign: gathered.foreign,
+    otherInstances: gathered.otherInstances,
+    unreachableShards: gathered.unreachable,
+    backendsFenced: gathered.backendsFenced,
+    alarms: [...gathered.alarms, ...settled.flatMap(({ alarms }) => alarms)],
+    durationMs,
+  };
+}
+
+/** Two rounds of one pass: what was done adds up, what is left is what the later one saw. */
+export function mergeReports(earlier: PassReport, later: PassReport): PassReport {
+  const known = new Set(later.alarms.map(alarmKey));
+  return {
+    ...later,
+    // What the later round saw again was already counted; what it settled is counted where it was settled.
+    foundInDoubt: Math.max(earlier.foundInDoubt, earlier.committed + earlier.rolledBack + later.foundInDoubt),
+    committed: earlier.committed + later.committed,
+    rolledBack: earlier.rolledBack + later.rolledBack,
+    confirmed: earlier.confirmed + later.confirmed,
+    backendsFenced: earlier.backendsFenced + later.backendsFenced,
+    alarms: [...earlier.alarms.filter((alarm) => !known.has(alarmKey(alarm))), ...later.alarms],
+    durationMs: earlier.durationMs + later.durationMs,
+  };
+}
+
+function alarmKey({ kind, transaction = '', shard = '' }: Alarm): string {
+  return `${kind} ${transaction} ${shard}`;
+}

@@ -1,0 +1,168 @@
+// Ground for recovery tests: real shards and probes, transactions prepared by hand, and a decision log that says what it is told.
+import type pg from 'pg';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { PgShardProbe, type PgShardProbeOptions } from '../../src/recovery/pg-shard-probe.ts';
+import { Recovery, type RecoveryDeps } from '../../src/recovery/recovery.ts';
+import type { CommitDecision, DecidedParticipant } from '../../src/transaction/decision-record.ts';
+import type { LogIdentity } from '../../src/transaction/decision-wal.ts';
+import { renderGid, renderOwnerName, type TransactionId, transactionKey } from '../../src/transaction/gid.ts';
+import type { LogEvidence } from '../../src/transaction/log-evidence.ts';
+import { type Shards, startShards } from './postgres.ts';
+
+export const CLUSTER = 'k3x9q';
+export const INSTANCE = 'proxy-0';
+export const EPOCH = 1800;
+
+/** The decision log as recovery sees it, kept in memory: live decisions, ended ones, and ids it has lost. */
+export class ToldLog {
+  identity: LogIdentity = { walId: 'told', epoch: EPOCH, firstEpoch: 1000, created: false };
+  readonly decisions = new Map<string, CommitDecision>();
+  readonly ended = new Set<string>();
+  readonly told = new Map<string, LogEvidence>();
+  lookups = 0;
+
+  live(): Iterable<CommitDecision> {
+    return [...this.decisions].filter(([key]) => !this.ended.has(key)).map(([, decision]) => decision);
+  }
+
+  async lookup(keys: ReadonlySet<string>): Promise<ReadonlyMap<string, LogEvidence>> {
+    this.lookups += 1;
+    return new Map([...keys].map((key) => [key, this.#word(key)]));
+  }
+
+  end(transaction: TransactionId): void {
+    this.ended.add(transactionKey(transaction));
+  }
+
+  #word(key: string): LogEvidence {
+    const told = this.told.get(key);
+    if (told !== undefined) return told;
+    const decision = this.decisions.get(key);
+    if (decision !== undefined)
+      return { kind: 'commit', decision, lsn: 1, committed: true, ended: this.ended.has(key) };
+    const epoch = Number(key.split('.')[0]);
+    if (epoch < this.identity.firstEpoch || epoch > this.identity.epoch) return { kind: 'lost' };
+    return { kind: 'none-above-watermark' };
+  }
+}
+
+export interface Branch extends DecidedParticipant {
+  readonly index: number;
+}
+
+export interface PrepareOptions {
+  /** Default: one epoch before the ground's own. */
+  readonly epoch?: number;
+  readonly instance?: string;
+  readonly cluster?: string;
+  readonly earlyAcknowledged?: boolean;
+  /** Participants (by position in `on`) that do not get as far as PREPARE: their transactions are rolled back. */
+  readonly unprepared?: readonly number[];
+}
+
+export interface PreparedByHand {
+  readonly transaction: TransactionId;
+  readonly key: string;
+  readonly branches: readonly Branch[];
+  readonly decision: CommitDecision;
+}
+
+/** Several shards with a table `t(id text, shard int)`, and everything that a test does to them by hand. */
+export class RecoveryGround implements AsyncDisposable {
+  readonly shards: Shards;
+  readonly log = new ToldLog();
+  readonly probes = new Map<string, PgShardProbe>();
+  #seq = 0;
+  readonly #recoveries: Recovery[] = [];
+
+  private constructor(shards: Shards) {
+    this.shards = shards;
+  }
+
+  static async start(count: number): Promise<RecoveryGround> {
+    const ground = new RecoveryGround(await startShards(count, { fsync: false }));
+    for (const index of ground.shards.shards.keys()) ground.probes.set(`shard-${index}`, ground.probe(index));
+    await ground.shards.exec('CREATE TABLE t (id text, shard int)');
+    return ground;
+  }
+
+  /** A probe of its own; the ground's are in `probes`. */
+  probe(index: number, options: Partial<PgShardProbeOptions> = {}): PgShardProbe {
+    const { host, port, user } = this.shards.shard(index);
+    const ownerName = renderOwnerName(CLUSTER, INSTANCE, EPOCH);
+    const target = { shard: `shard-${index}`, host, port, user, database: 'postgres', ownerName };
+    return new PgShardProbe({ ...target, clock: systemClock, fenceTimeoutMs: 500, ...options });
+  }
+
+  recovery(deps: Partial<RecoveryDeps> = {}): Recovery {
+    const driving = () => new Set<string>();
+    const { log, probes } = this;
+    const all = { cluster: CLUSTER, instance: INSTANCE, log, probes, driving, clock: systemClock, intervalMs: 200 };
+    const recovery = new Recovery({ ...all, ...deps });
+    this.#recoveries.push(recovery);
+    return recovery;
+  }
+
+  /** A connection as the proxy's pools open it. */
+  client(index: number, epoch = EPOCH - 1, instance = INSTANCE): Promise<pg.Client> {
+    return this.shards.client(index, { application_name: renderOwnerName(CLUSTER, instance, epoch) });
+  }
+
+  /** Runs one row into `t` on each shard of `on` and prepares it there, as a coordinator would have. */
+  async prepare(on: readonly number[], options: PrepareOptions = {}): Promise<PreparedByHand> {
+    const { epoch = EPOCH - 1, instance = INSTANCE, cluster = CLUSTER, unprepared = [] } = options;
+    this.#seq += 1;
+    const transaction = { cluster, instance, epoch, seq: this.#seq };
+    const key = transactionKey(transaction);
+    const clients = await Promise.all(on.map((shard) => this.client(shard, epoch, instance)));
+    const begun = await Promise.all(clients.map((client, at) => begin(client, on[at] ?? 0, key)));
+    const participants = begun.map(({ xid, timeline }, at) => ({ shard: `shard-${on[at]}`, xid, timeline }));
+    const { earlyAcknowledged = false } = options;
+    const branches = begun.map((one, index) => {
+      const gid = renderGid({ transaction, index, count: on.length, participants, earlyAcknowledged });
+      return { ...one, index, gid, shard: `shard-${on[index]}` };
+    });
+    for (const { index, gid } of branches) {
+      const client = clients[index];
+      if (!unprepared.includes(index)) await client?.query(`PREPARE TRANSACTION '${gid}'`);
+      await client?.end();
+    }
+    return { transaction, key, branches, decision: { transaction, participants: branches, atMs: Date.now() } };
+  }
+
+  /** Rows of the transaction on each shard: 1 where it is committed, 0 where not. */
+  async rows(prepared: PreparedByHand, on: readonly number[]): Promise<number[]> {
+    const count = async (shard: number) => {
+      const rows = await this.shards.query(shard, 'SELECT 1 FROM t WHERE id = $1 AND shard = $2', [
+        prepared.key,
+        shard,
+      ]);
+      return rows.length;
+    };
+    return Promise.all(on.map(count));
+  }
+
+  /** gids that stand prepared, over all shards. */
+  async preparedGids(on: readonly number[] = [...this.shards.shards.keys()]): Promise<string[]> {
+    const each = on.map((shard) => this.shards.query<{ gid: string }>(shard, 'SELECT gid FROM pg_prepared_xacts'));
+    return (await Promise.all(each)).flat().map(({ gid }) => gid);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#recoveries.map((recovery) => recovery.stop()));
+    await Promise.all([...this.probes.values()].map((probe) => probe.close()));
+    await this.shards[Symbol.asyncDispose]();
+  }
+}
+
+/** Starts the branch on one shard: a row written, its xid and server known. */
+async function begin(client: pg.Client, shard: number, key: string) {
+  await client.query('BEGIN');
+  await client.query('INSERT INTO t VALUES ($1, $2)', [key, shard]);
+  const { rows } = await client.query<{ xid: string; timeline: string; system: string }>(
+    `SELECT pg_current_xact_id()::text AS xid, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline,
+            (SELECT system_identifier::text FROM pg_control_system()) AS system`,
+  );
+  const { xid = '', timeline = '', system = '' } = rows[0] ?? {};
+  return { xid, timeline: Number.parseInt(timeline, 16), systemIdentifier: system };
+}
