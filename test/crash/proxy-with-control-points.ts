@@ -44,4 +44,4 @@ if (first !== undefined) arm(JSON.parse(first) as Armed);
 process.on('message', (order) => arm(order as Armed));
 // Listening must not keep a proxy alive that was asked to end.
 process.channel?.unref();
-await runProxy(config, { controlPoint });
+process.exit(await runProxy(config, { controlPoint }));

@@ -1,0 +1,89 @@
+#!/usr/bin/env node
+// The command line: parses, builds, runs; no logic. Each command loads only what it needs.
+import { readFileSync } from 'node:fs';
+import { Command, InvalidArgumentError } from 'commander';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`must be a whole number from ${min} to ${max}`);
+    }
+    return value;
+  };
+}
+
+const program = new Command('atomshard')
+  .description('Sharded PostgreSQL whose cross-shard transactions are atomic and stay atomic through every crash.')
+  .version(version)
+  .showHelpAfterError('(add --help for what is possible)');
+
+program
+  .command('proxy')
+  .description('run the proxy in front of shards that already exist')
+  .requiredOption('--config <file>', 'configuration, YAML (see docs/CONFIGURATION.md)')
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 stopped, 1 unexpected, 2 configuration, 3 log locked or damaged, 4 log failed while running.',
+  )
+  .action(async ({ config }: { config: string }) => {
+    const { runProxy } = await import('./proxy/run.ts');
+    process.exit(await runProxy(config));
+  });
+
+program
+  .command('dev')
+  .description('run PostgreSQL shards and the proxy on this machine; no container, no Kubernetes')
+  .option('-f, --file <file>', 'a ShardedCluster document; flags override it')
+  .option('--shards <n>', 'number of shards', wholeNumber(1, 64))
+  .option('--postgres <major>', 'PostgreSQL major version', wholeNumber(14, 99))
+  .option('--directory <dir>', 'where data is kept between runs', '.atomshard')
+  .option('--port <port>', 'port of the proxy; 0 takes a free one', wholeNumber(0, 65_535))
+  .action(async (options: DevFlags) => {
+    const { runDev } = await import('./dev/dev.ts');
+    process.exit(await runDev(options));
+  });
+
+interface DevFlags {
+  readonly file?: string;
+  readonly shards?: number;
+  readonly postgres?: number;
+  readonly directory: string;
+  readonly port?: number;
+}
+
+const wal = program
+  .command('wal')
+  .description('look into a write-ahead log, or repair one; the first two change nothing');
+
+wal
+  .command('dump <directory>')
+  .description('print every record; safe beside a running proxy')
+  .option('--json', 'one JSON object a line')
+  .action(async (directory: string, options: { json?: boolean }) => {
+    const { walDump } = await import('./proxy/wal-commands.ts');
+    process.exit(await walDump(directory, options));
+  });
+
+wal
+  .command('verify <directory>')
+  .description('check every record; exit code 0 sound, 1 torn tail, 3 damaged')
+  .action(async (directory: string) => {
+    const { walVerify } = await import('./proxy/wal-commands.ts');
+    process.exit(await walVerify(directory));
+  });
+
+wal
+  .command('repair <directory>')
+  .description('cut what is not readable, after keeping a copy; asks first')
+  .option('--yes', 'do not ask')
+  .action(async (directory: string, options: { yes?: boolean }) => {
+    const { walRepair } = await import('./proxy/wal-commands.ts');
+    process.exit(await walRepair(directory, options));
+  });
+
+await program.parseAsync();

@@ -1,0 +1,209 @@
+// The data plane assembled. The start order is the safety argument: open the log (lock, epoch) → recover what earlier
+// runs left → pools → listen. Nobody can write across shards before the first recovery pass is over.
+import { type Clock, systemClock } from '../kernel/clock.ts';
+import { type ControlPoint, noControlPoint } from '../kernel/control-point.ts';
+import { PgShardProbe } from '../recovery/pg-shard-probe.ts';
+import { Recovery } from '../recovery/recovery.ts';
+import type { PassReport } from '../recovery/report.ts';
+import { Router } from '../routing/router.ts';
+import { buildTopology } from '../routing/topology.ts';
+import { authenticationRules } from '../session/authentication.ts';
+import type { SessionServices } from '../session/session-state.ts';
+import { StatementNames } from '../session/statement-names.ts';
+import { loadParser } from '../sql/parser.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { Coordinator } from '../transaction/coordinator.ts';
+import { DecisionLog } from '../transaction/decision-log.ts';
+import { renderOwnerName } from '../transaction/gid.ts';
+import { openWal } from '../wal/wal.ts';
+import { Backends } from './backends.ts';
+import type { ProxyConfig } from './config.ts';
+import { Listener } from './listener.ts';
+import { inspectShards } from './shard-inspection.ts';
+
+export interface ProxyDeps {
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Tests only; production has the no-op. */
+  readonly controlPoint?: ControlPoint;
+}
+
+export interface RunningProxy {
+  readonly host: string;
+  readonly port: number;
+  readonly instance: string;
+  readonly epoch: number;
+  /** What the first recovery pass found and did. */
+  readonly firstPass: PassReport;
+  /** Resolves when the log has failed: the process must end, and acknowledges nothing more. */
+  readonly failed: Promise<unknown>;
+  /** Finishes running transactions up to the grace period, then ends the rest; closes the log clean. */
+  stop(): Promise<void>;
+}
+
+/** Starts a proxy in this process. Rejects with WalLockedError, WalDamageError, TopologyError or a listen error. */
+export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> {
+  const { log, clock = systemClock, controlPoint = noControlPoint } = deps;
+  await loadParser();
+  const shardNames = config.shards.map((shard) => shard.name);
+  const topology = buildTopology(config.sharding, shardNames);
+  const decisions = await openDecisions(config, clock, controlPoint, log);
+  const { epoch } = decisions.identity;
+  const ownerName = renderOwnerName(config.cluster, config.instance, epoch);
+  const recovery: { parts: ReturnType<typeof assembleRecovery> | undefined } = { parts: undefined };
+  try {
+    const parts = assembleRecovery(config, { decisions, ownerName, clock, controlPoint, log });
+    recovery.parts = parts;
+    await inspectShards(config, ownerName, clock, log);
+    // A crash here: nothing new was begun; the next start finds the same in-doubt transactions.
+    const firstPass = await parts.recovery.firstPass();
+    const backends = new Backends(config, ownerName, clock);
+    const services: SessionServices = {
+      router: new Router(topology),
+      shardNames,
+      coordinator: parts.coordinator,
+      statementNames: new StatementNames(),
+      autoTwoPhaseCommit: config.twoPhaseCommit.auto,
+      preparedStatementsMax: config.limits.preparedStatementsMax,
+      searchPath: topology.searchPath,
+    };
+    const listener = new Listener({
+      host: config.listen.host,
+      port: config.listen.port,
+      database: config.database,
+      ...config.limits,
+      rules: await authenticationRules(config.authentication.method, config.authentication.users),
+      services,
+      backends,
+      log,
+    });
+    const port = await listener.listen();
+    parts.recovery.start();
+    return {
+      host: config.listen.host,
+      port,
+      instance: config.instance,
+      epoch,
+      firstPass,
+      failed: decisions.failed,
+      stop: () => stopProxy(config, { listener, backends, decisions, ...parts, clock, log }),
+    };
+  } catch (error) {
+    await recovery.parts?.recovery.stop();
+    await Promise.all([...(recovery.parts?.probes.values() ?? [])].map((probe) => probe.close()));
+    await decisions.close();
+    throw error;
+  }
+}
+
+async function openDecisions(
+  config: ProxyConfig,
+  clock: Clock,
+  controlPoint: ControlPoint,
+  log: Logger,
+): Promise<DecisionLog> {
+  const { directory, segmentBytes, reserveBytes, retentionMs, retentionBytesMax } = config.wal;
+  return DecisionLog.open({
+    clock,
+    retentionMs,
+    retentionBytesMax,
+    openWal: async (onRecord) => {
+      const opened = await openWal(
+        {
+          directory,
+          segmentBytes,
+          reserveBytes,
+          clock,
+          controlPoint,
+          holder: `atomshard proxy ${config.instance}`,
+        },
+        onRecord,
+      );
+      const { identity, repaired } = opened;
+      log.info(
+        { ...identity, directory, ...opened.positions },
+        identity.created ? 'write-ahead log created' : 'write-ahead log opened',
+      );
+      if (repaired !== undefined) log.warn(repaired, 'a torn write at the end of the log was cut off; a copy was kept');
+      return opened;
+    },
+  });
+}
+
+interface Assembly {
+  readonly decisions: DecisionLog;
+  readonly ownerName: string;
+  readonly clock: Clock;
+  readonly controlPoint: ControlPoint;
+  readonly log: Logger;
+}
+
+/** Recovery and the coordinator know each other: the one leaves alone what the other drives and finishes what it leaves. */
+function assembleRecovery(config: ProxyConfig, { decisions, ownerName, clock, controlPoint, log }: Assembly) {
+  const { cluster, instance } = config;
+  const probes = new Map(
+    config.shards.map((shard) => [
+      shard.name,
+      new PgShardProbe({ ...shard, shard: shard.name, ...config.resolver, ownerName, clock }),
+    ]),
+  );
+  let coordinator: Coordinator | undefined;
+  const recovery = new Recovery({
+    cluster,
+    instance,
+    log: decisions,
+    probes,
+    driving: () => coordinator?.driving() ?? new Set(),
+    clock,
+    controlPoint,
+    intervalMs: config.recovery.intervalMs,
+    onReport: (report) => logReport(log, report),
+    onAlarm: (alarm) => log.error(alarm, 'recovery alarm'),
+  });
+  coordinator = new Coordinator({
+    cluster,
+    instance,
+    log: decisions,
+    resolver: recovery,
+    clock,
+    controlPoint,
+    commitWaitMs: config.twoPhaseCommit.commitWaitMs,
+    twoPhaseCommit: config.twoPhaseCommit.enabled,
+  });
+  return { recovery, coordinator, probes };
+}
+
+function logReport(log: Logger, report: PassReport): void {
+  const { alarms, otherInstances, ...counts } = report;
+  for (const alarm of alarms) log.error(alarm, 'recovery alarm');
+  const quiet = report.foundInDoubt === 0 && report.held.length === 0 && report.unreachableShards.length === 0;
+  const fields = { ...counts, otherInstances: Object.fromEntries(otherInstances) };
+  if (quiet) log.debug(fields, 'recovery pass');
+  else log.info(fields, 'recovery pass');
+}
+
+type Parts = ReturnType<typeof assembleRecovery> & {
+  readonly listener: Listener;
+  readonly backends: Backends;
+  readonly decisions: DecisionLog;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+async function stopProxy(config: ProxyConfig, parts: Parts): Promise<void> {
+  const { listener, backends, decisions, recovery, coordinator, probes, clock, log } = parts;
+  listener.drain();
+  const deadlineMs = clock.monotonicMs() + config.shutdown.graceMs;
+  while (listener.clients > 0 && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
+  if (listener.clients > 0)
+    log.warn({ clients: listener.clients }, 'the grace period is over; ending the sessions that are left');
+  listener.terminate();
+  // Commits that have begun are driven to their end; a kill here leaves them to the next start's recovery.
+  await coordinator.drain();
+  await Promise.race([recovery.idle(), clock.sleep(Math.max(1_000, deadlineMs - clock.monotonicMs()))]);
+  await recovery.stop();
+  await Promise.all([...probes.values()].map((probe) => probe.close()));
+  await backends.close();
+  await decisions.close();
+  log.info('the log is closed; bye');
+}
