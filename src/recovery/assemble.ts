@@ -27,8 +27,8 @@ export interface Assembled {
   readonly inDoubt: ReadonlyMap<string, InDoubt>;
   /** Not of this cluster, or not of this product at all. */
   readonly foreign: Foreign;
-  /** Of this cluster's other instances. */
-  readonly otherInstances: readonly (Foreign & { readonly instance: string })[];
+  /** Of this cluster's other instances, by name. */
+  readonly otherInstances: ReadonlyMap<string, Foreign>;
   readonly alarms: readonly Alarm[];
 }
 
@@ -56,8 +56,7 @@ export function assemble(cluster: string, instance: string, scans: ReadonlyMap<s
       }
     }
   }
-  const others = [...otherInstances].map(([name, held]) => ({ instance: name, ...held }));
-  return { inDoubt, foreign, otherInstances: others, alarms };
+  return { inDoubt, foreign, otherInstances, alarms };
 }
 
 /** Why a row is not what its name says, or null. Rows with a mistake are left alone: acting on them is guessing. */

@@ -41,7 +41,7 @@ export interface Gathered {
   /** Ids whose prepared branches contradict each other or the log: left for a person. */
   readonly contradictory: readonly string[];
   readonly foreign: Foreign;
-  readonly otherInstances: readonly (Foreign & { readonly instance: string })[];
+  readonly otherInstances: ReadonlyMap<string, Foreign>;
   readonly foundInDoubt: number;
   readonly unreachable: readonly { readonly shard: string; readonly reason: string }[];
   readonly backendsFenced: number;

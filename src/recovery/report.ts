@@ -28,7 +28,7 @@ export interface PassReport {
   /** Driven by somebody, changing while the pass looked, or judged but not finished: the next pass looks again. */
   readonly waiting: number;
   readonly foreign: Foreign;
-  readonly otherInstances: readonly (Foreign & { readonly instance: string })[];
+  readonly otherInstances: ReadonlyMap<string, Foreign>;
   readonly unreachableShards: readonly { readonly shard: string; readonly reason: string }[];
   /** Backends of earlier runs of this instance that were ended. */
   readonly backendsFenced: number;
