@@ -1,0 +1,77 @@
+// Finds the cluster of a name, or the way to make one; the only place that knows all three kinds.
+import path from 'node:path';
+import { BareCluster } from '../bare/bare-cluster.ts';
+import { ExistingCluster } from '../existing/existing-cluster.ts';
+import { KindCluster } from '../kind/kind-cluster.ts';
+import type { Cluster } from './cluster.ts';
+import type { Folders } from './folders.ts';
+import { gatherFacts } from './machine.ts';
+import { assertClusterName, type ClusterRecord, listRecords, readRecord } from './record.ts';
+import type { Report } from './report.ts';
+import { chooseWay, type Way } from './way.ts';
+
+export const DEFAULT_NAME = 'atomshard';
+
+/** Thrown when no way to a cluster is open; the message names what each lacks and how to get it. */
+export class NoWayToACluster extends Error {
+  override readonly name = 'NoWayToACluster';
+
+  constructor(way: Extract<Way, { kind: 'none' }>) {
+    super([`${way.why}. Missing`, ...way.missing].join('\n  '));
+  }
+}
+
+/** The kubeconfig that a person gave, unless it is that of a cluster of ours (`eval $(… env)` sets it). */
+export function givenKubeconfig(given: string | undefined, records: readonly ClusterRecord[]): string | undefined {
+  if (given === undefined || given === '') return undefined;
+  const file = path.resolve(given);
+  return records.some((record) => record.way !== 'existing' && record.kubeconfig === file) ? undefined : file;
+}
+
+/** Chooses the way for this machine; what a cluster of that name is already made by comes first. */
+export async function wayFor(
+  folders: Folders,
+  name: string,
+  kubeconfig: string | undefined,
+  only?: 'kind' | 'bare',
+): Promise<Way> {
+  const record = readRecord(folders, name);
+  if (record !== undefined) {
+    const why = `cluster ${name} is on record`;
+    return record.way === 'existing'
+      ? { kind: 'existing', kubeconfig: record.kubeconfig, why }
+      : { kind: record.way, why };
+  }
+  return chooseWay(await gatherFacts(givenKubeconfig(kubeconfig, listRecords(folders))), only);
+}
+
+/** Opens the cluster on record under `name`; undefined when there is none. */
+export async function openRecorded(folders: Folders, name: string, report: Report): Promise<Cluster | undefined> {
+  const record = readRecord(folders, name);
+  switch (record?.way) {
+    case undefined:
+      return undefined;
+    case 'bare':
+      return new BareCluster(folders, record).open(report);
+    case 'kind':
+      return new KindCluster(folders, record);
+    case 'existing':
+      return new ExistingCluster(folders, record);
+  }
+}
+
+/** Opens the cluster of that name or makes its record, by `way`. It may still have to be brought up. */
+export async function openOrCreate(folders: Folders, name: string, way: Way, report: Report): Promise<Cluster> {
+  assertClusterName(name);
+  if (way.kind === 'none') throw new NoWayToACluster(way);
+  const recorded = await openRecorded(folders, name, report);
+  if (recorded !== undefined) return recorded;
+  switch (way.kind) {
+    case 'bare':
+      return BareCluster.create(folders, name);
+    case 'kind':
+      return KindCluster.create(folders, name);
+    case 'existing':
+      return ExistingCluster.create(folders, name, way.kubeconfig);
+  }
+}
