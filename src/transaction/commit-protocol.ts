@@ -6,7 +6,7 @@
 //      │                  │ log failed                 a participant that does not answer goes to the resolver, which
 //      │                  ▼                            finishes it for ever; from `deciding` on no abort is possible
 //      │               frozen (process exits; the branches stay prepared, the next run asks the log)
-//      │ a no, an unknown, or too late
+//      │ a no, an unknown, or too late; or the log refused the record before it touched the disk
 //      ▼                                            every link quiet
 //   aborting (nothing is logged: presumed abort) ───────────────────► answered
 //
@@ -38,7 +38,10 @@ export interface CommitState {
 export type CommitEvent =
   | { readonly kind: 'voted'; readonly participant: number; readonly vote: Vote }
   | { readonly kind: 'decided' }
+  /** Nobody knows whether the record will be found. */
   | { readonly kind: 'log-failed' }
+  /** The record was refused before anything of it was written: there is certainly none. */
+  | { readonly kind: 'log-refused'; readonly error: SqlError }
   /** The reply to COMMIT PREPARED or ROLLBACK PREPARED: done, or open for the resolver to find out. */
   | { readonly kind: 'finished'; readonly participant: number; readonly done: boolean }
   /** The resolver verified that a participant that was handed over is finished. */
@@ -106,6 +109,7 @@ const TRANSITIONS: Readonly<Record<Phase, Transitions>> = {
     voted: countVote,
     decided: impossible,
     'log-failed': impossible,
+    'log-refused': impossible,
     finished: impossible,
     resolved: impossible,
     late: (state, event) => abort(state, { error: event.error, definite: false }, state.branches, 'abandon'),
@@ -114,6 +118,7 @@ const TRANSITIONS: Readonly<Record<Phase, Transitions>> = {
     voted: impossible,
     decided: carryOut,
     'log-failed': freeze,
+    'log-refused': (state, event) => abort(state, { error: event.error, definite: true }, state.branches, 'wait'),
     finished: impossible,
     resolved: impossible,
     // The decision can no longer be taken back, so a slow log is waited for.
@@ -123,6 +128,7 @@ const TRANSITIONS: Readonly<Record<Phase, Transitions>> = {
     voted: impossible,
     decided: impossible,
     'log-failed': impossible,
+    'log-refused': impossible,
     finished: impossible,
     resolved: impossible,
     late: stay,
@@ -131,6 +137,7 @@ const TRANSITIONS: Readonly<Record<Phase, Transitions>> = {
     voted: impossible,
     decided: impossible,
     'log-failed': impossible,
+    'log-refused': impossible,
     finished: (state, event) => finish(state, event, 'commit'),
     resolved: (state, event) => settle(state, 'commit', move(state, event.participant, 'handed', 'gone'), []),
     late: (state) => hurry(state, 'commit'),
@@ -139,6 +146,7 @@ const TRANSITIONS: Readonly<Record<Phase, Transitions>> = {
     voted: countLateVote,
     decided: impossible,
     'log-failed': impossible,
+    'log-refused': impossible,
     finished: (state, event) => finish(state, event, 'abort'),
     resolved: (state, event) => settle(state, 'abort', move(state, event.participant, 'handed', 'gone'), []),
     late: (state) => hurry(state, 'abort'),

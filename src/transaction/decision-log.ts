@@ -8,9 +8,11 @@
 import { assert } from '../kernel/assert.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
+import type { WalErrorCode } from '../wal/errors.ts';
+import { type Positions, WalError, type WalIdentity } from '../wal/wal.ts';
 import { type CommitDecision, DECISION_TAG, encodeCheckpoint, encodeCommit, encodeId } from './decision-record.ts';
 import { DecisionReplay } from './decision-replay.ts';
-import type { DecisionWal, LoggedRecord, LogIdentity, LogPositions, OpenedDecisionWal } from './decision-wal.ts';
+import type { DecisionWal, LoggedRecord, OpenedDecisionWal } from './decision-wal.ts';
 import { type TransactionId, transactionKey } from './gid.ts';
 import { type LogEvidence, searchLog } from './log-evidence.ts';
 import { pruneLog } from './log-retention.ts';
@@ -31,8 +33,15 @@ export type Admission = { readonly ok: true } | { readonly ok: false; readonly e
 const RETENTION_MS = 24 * 3600 * 1000;
 const RETENTION_BYTES_MAX = 2 ** 30;
 
+/** The log is closed or the record too large: there is certainly no record, so abort is right. */
+export class DecisionRefusedError extends Error {
+  override readonly name = 'DecisionRefusedError';
+}
+
+const NOTHING_WRITTEN: ReadonlySet<string> = new Set<WalErrorCode>(['wal_closed', 'wal_record_refused']);
+
 export class DecisionLog {
-  readonly identity: LogIdentity;
+  readonly identity: WalIdentity;
   readonly #wal: DecisionWal;
   readonly #state: DecisionReplay;
   readonly #clock: Clock;
@@ -41,7 +50,7 @@ export class DecisionLog {
   #pruning: Promise<void> | undefined;
   #dead = false;
 
-  private constructor(identity: LogIdentity, wal: DecisionWal, state: DecisionReplay, options: DecisionLogOptions) {
+  private constructor(identity: WalIdentity, wal: DecisionWal, state: DecisionReplay, options: DecisionLogOptions) {
     this.identity = identity;
     this.#wal = wal;
     this.#state = state;
@@ -67,12 +76,13 @@ export class DecisionLog {
     const opened = await options.openWal((record) => state.replay(record));
     // A crash here leaves either the old last segment or a fresh one with the checkpoint; both replay to the same state.
     const wal = await opened.start(encodeCheckpoint(state.checkpoint(options.clock.nowMs())));
+    state.noteBoundary(wal.positions.appended, options.clock.nowMs());
     const log = new DecisionLog(opened.identity, wal, state, options);
     log.#schedulePrune();
     return log;
   }
 
-  get positions(): LogPositions {
+  get positions(): Positions {
     return this.#wal.positions;
   }
 
@@ -105,8 +115,9 @@ export class DecisionLog {
   }
 
   /**
-   * Decides to commit. Resolves at the commit point: the record is committed. Rejects only when the log failed; then
-   * nobody knows whether the record is on the disk, so nothing may be rolled back either.
+   * Decides to commit. Resolves at the commit point: the record is committed. Rejects with DecisionRefusedError when
+   * nothing was written, else because the log failed; then nobody knows whether the record is on the disk, so nothing
+   * may be rolled back either.
    */
   async commit(decision: CommitDecision): Promise<void> {
     const key = transactionKey(decision.transaction);
@@ -116,8 +127,14 @@ export class DecisionLog {
     const entry = this.#state.add(key, decision, this.#wal.positions.appended + 1);
     // A crash here: the record is durable and recovery commits, or it is not and recovery presumes abort; either way
     // the client was told nothing and no COMMIT PREPARED has left.
-    entry.lsn = await this.#wal.append(DECISION_TAG.commit, encodeCommit(decision));
-    entry.logged = true;
+    try {
+      entry.lsn = await this.#wal.append(DECISION_TAG.commit, encodeCommit(decision));
+      entry.logged = true;
+    } catch (cause) {
+      if (!(cause instanceof WalError) || !NOTHING_WRITTEN.has(cause.code)) throw cause;
+      this.#state.live.delete(key);
+      throw new DecisionRefusedError(`${key} was not decided: ${cause.message}`, { cause });
+    }
   }
 
   /** Marks that every participant is verified committed. Not forced: after a crash recovery only verifies once more. */

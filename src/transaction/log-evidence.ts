@@ -1,7 +1,8 @@
 // What the decision log says about a transaction, with how much a missing record proves; recovery decides by it.
+import type { WalIdentity } from '../wal/wal.ts';
 import { type CommitDecision, decodeRecord, type IdPosition, orderOf } from './decision-record.ts';
 import type { DecisionReplay } from './decision-replay.ts';
-import type { DecisionWal, LogIdentity } from './decision-wal.ts';
+import type { DecisionWal } from './decision-wal.ts';
 import { transactionKey } from './gid.ts';
 
 /**
@@ -28,7 +29,7 @@ export type LogEvidence =
 export async function searchLog(
   ids: ReadonlySet<string>,
   state: DecisionReplay,
-  identity: LogIdentity,
+  identity: WalIdentity,
   wal: Pick<DecisionWal, 'scan' | 'positions'>,
 ): Promise<ReadonlyMap<string, LogEvidence>> {
   const found = new Map<string, LogEvidence>();

@@ -13,6 +13,7 @@ import {
   type CommitState,
   step,
 } from './commit-protocol.ts';
+import { DecisionRefusedError } from './decision-log.ts';
 import type { CommitDecision, DecidedParticipant } from './decision-record.ts';
 import { renderGid, type TransactionId } from './gid.ts';
 import { type Branch, roleOf } from './plan-commit.ts';
@@ -145,7 +146,7 @@ export class TwoPhaseRun {
     // decision is found and carried out. The client was told nothing in either case.
     log.commit({ transaction, participants, atMs: nowMs() }).then(
       () => this.#on({ kind: 'decided' }),
-      () => this.#on({ kind: 'log-failed' }),
+      (error: unknown) => this.#on(refusalByLog(error)),
     );
   }
 
@@ -216,6 +217,11 @@ export class TwoPhaseRun {
     assert(named !== undefined && named !== null, `branch ${participant} is a writer`);
     return named;
   }
+}
+
+function refusalByLog(error: unknown): CommitEvent {
+  if (!(error instanceof DecisionRefusedError)) return { kind: 'log-failed' };
+  return { kind: 'log-refused', error: rolledBack('its decision could not be logged', error.message) };
 }
 
 /** Names every writer's branch once; what is sent, logged and handed over is this very text. */

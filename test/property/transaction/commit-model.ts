@@ -138,6 +138,7 @@ function logEnds(world: World): World[] {
     { ...world, log: 'committed', logEvent: { kind: 'decided' } },
     { ...world, log: 'failed-with-record', logEvent: failed },
     { ...world, log: 'failed-without-record', logEvent: failed },
+    { ...world, log: 'none', logEvent: { kind: 'log-refused', error: error('refused') } },
   ];
 }
 
