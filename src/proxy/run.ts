@@ -40,7 +40,8 @@ export function readyLine({ host, port, instance, epoch, firstPass }: RunningPro
   return `atomshard proxy ready on ${host}:${port} (instance ${instance}, epoch ${epoch}, in doubt ${inDoubt})`;
 }
 
-function exitCodeOf(error: unknown): number {
+/** Which exit code an error of the start deserves; `atomshard dev` answers alike. */
+export function exitCodeOf(error: unknown): number {
   if (error instanceof ConfigError || error instanceof TopologyError) return EXIT.configuration;
   if (error instanceof WalLockedError || error instanceof WalDamageError) return EXIT.logRefused;
   return EXIT.unexpected;
