@@ -63,6 +63,8 @@ export class LogFiles {
 
   publish(name: string, bytes: Uint8Array): void {
     const temporary = name + TEMPORARY_SUFFIX;
+    // A crash may have left it as a second name of a published file, which must not be emptied.
+    this.#disk.remove(temporary);
     const handle = this.#disk.open(temporary, 'new');
     try {
       this.#disk.write(handle, 0, bytes);

@@ -6,7 +6,7 @@
 import type { Clock } from '../kernel/clock.ts';
 import { type ControlPoint, noControlPoint } from '../kernel/control-point.ts';
 import { AppendQueue, type Waiter } from './append-queue.ts';
-import { WalError, WalFailedError, walClosed } from './errors.ts';
+import { WalDamageError, WalError, WalFailedError, walClosed } from './errors.ts';
 import {
   APPEND_BYTES_MAX,
   encodeRecord,
@@ -136,8 +136,14 @@ export class LogWriter implements Wal {
   }
 
   async scan(onRecord: (record: WalRecord) => void, fromLsn = 0): Promise<void> {
-    const wish = { fromLsn, upToLsn: this.#durable, live: true };
-    await this.#segments.reading(() => readLog(this.#settings.storage, onRecord, wish));
+    const { storage } = this.#settings;
+    const upToLsn = this.#durable;
+    await this.#segments.reading(async () => {
+      const { last } = await readLog(storage, onRecord, { fromLsn, upToLsn, live: true });
+      // Whoever searches must not take the end of what can be read for the end of the log.
+      if (last === null || last.lastLsn >= upToLsn || fromLsn > upToLsn) return;
+      throw new WalDamageError(storage.directory, last.name, last.end.offset, `record ${last.lastLsn + 1} is gone`);
+    });
   }
 
   close(): Promise<void> {

@@ -19,7 +19,9 @@ export class NodeDisk implements Disk {
   write(handle: DiskHandle, position: number, bytes: Uint8Array): void {
     // A short write is legal (a disk that fills up); the next one then says why.
     for (let done = 0; done < bytes.length; ) {
-      done += fs.writeSync(handle, bytes, done, bytes.length - done, position + done);
+      const written = fs.writeSync(handle, bytes, done, bytes.length - done, position + done);
+      if (written === 0) throw new Error(`the file takes no more bytes at ${position + done}`);
+      done += written;
     }
   }
 

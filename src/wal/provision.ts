@@ -15,7 +15,7 @@ export const NEXT_FILE = 'next.spare';
 export const RESERVE_FILE = 'reserve.spare';
 
 const RETRY_MS = 2_000;
-/** With no next segment, new work is refused when less than this is left in the current one (or a quarter of it). */
+/** With space short, new work is refused when not more than the reserve and this (or a quarter of a segment) is left. */
 const FLOOR_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface Spare {
@@ -87,9 +87,10 @@ export class Provision {
   /** Whether new work may begin, given the room left in the current segment. */
   admission(roomBytes: number): Admission {
     if (this.#shortage === undefined) return { ok: true };
-    const floor = Math.min(FLOOR_BYTES_MAX, this.#sizes.segmentBytes / 4);
-    if (this.#ready.has(RESERVE_FILE) && roomBytes >= floor) return { ok: true };
-    return { ok: false, reason: `the disk of the log is full (${this.#shortage}); ${this.#storage.directory}` };
+    const { segmentBytes, reserveBytes } = this.#sizes;
+    const left = roomBytes + [...this.#ready.values()].reduce((sum, bytes) => sum + bytes, 0);
+    if (left >= reserveBytes + Math.min(FLOOR_BYTES_MAX, segmentBytes / 4)) return { ok: true };
+    return { ok: false, reason: `${this.#shortage} in ${this.#storage.directory}` };
   }
 
   async stop(): Promise<void> {

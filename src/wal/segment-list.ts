@@ -7,6 +7,7 @@ export class SegmentList {
   readonly #storage: Storage;
   #segments: SegmentSummary[];
   readonly #readers = new Set<Promise<void>>();
+  #removing: Promise<void> | undefined;
   /** Prunes follow each other. */
   #pruning: Promise<unknown> = Promise.resolve();
 
@@ -34,14 +35,15 @@ export class SegmentList {
   }
 
   /** Runs a read during which no segment is deleted. */
-  async reading(read: () => Promise<unknown>): Promise<void> {
-    const reader = read().then(() => undefined);
-    const quiet = reader.catch(() => undefined);
-    this.#readers.add(quiet);
+  async reading(read: () => Promise<void>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#readers.add(promise);
     try {
-      await reader;
+      await this.#removing?.catch(() => undefined); // the pruner hears of a failure
+      await read();
     } finally {
-      this.#readers.delete(quiet);
+      this.#readers.delete(promise);
+      resolve();
     }
   }
 
@@ -57,9 +59,10 @@ export class SegmentList {
     for (;;) {
       const [oldest, next] = this.#segments;
       if (oldest === undefined || next === undefined || keep(oldest)) return gone;
-      await Promise.all(this.#readers);
-      // Oldest first, each durable before the next: a crash between leaves a log that begins later, never a hole.
-      await this.#storage.remove(oldest.name);
+      while (this.#readers.size > 0) await Promise.all(this.#readers);
+      this.#removing = this.#storage.remove(oldest.name);
+      // Oldest first, each durable before the next: a crash here leaves a log that begins later, never a hole.
+      await this.#removing;
       this.#segments.shift();
       gone.push(oldest);
     }

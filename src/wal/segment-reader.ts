@@ -8,6 +8,10 @@ import type { ReadableStorage, StoredFile } from './storage.ts';
 import { type BrokenTail, judgeTail } from './tail.ts';
 
 const PIECE_BYTES = 1024 * 1024;
+const ZEROS = new Uint8Array(PIECE_BYTES);
+
+/** A segment may end with megabytes of zeros, so they are compared in one call. */
+const isZeros = (piece: Uint8Array): boolean => Buffer.compare(piece, ZEROS.subarray(0, piece.length)) === 0;
 
 /** How a segment ends. Bytes from `offset` on hold no record. */
 export type SegmentEnd =
@@ -128,8 +132,7 @@ async function lastNonZero(storage: ReadableStorage, file: StoredFile, from: num
   for (let at = from; at < file.bytes; ) {
     const piece = await storage.read(file.name, at, Math.min(PIECE_BYTES, file.bytes - at));
     if (piece.length === 0) break;
-    const within = piece.findLastIndex((byte) => byte !== 0);
-    if (within >= 0) last = at + within;
+    if (!isZeros(piece)) last = at + piece.findLastIndex((byte) => byte !== 0);
     at += piece.length;
   }
   return last;
