@@ -35,6 +35,8 @@ export interface RunningProxy {
   readonly epoch: number;
   /** What the first recovery pass found and did. */
   readonly firstPass: PassReport;
+  /** Positions of the write-ahead log now. */
+  positions(): DecisionLog['positions'];
   /** Resolves when the log has failed: the process must end, and acknowledges nothing more. */
   readonly failed: Promise<unknown>;
   /** Finishes running transactions up to the grace period, then ends the rest; closes the log clean. */
@@ -85,6 +87,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
       instance: config.instance,
       epoch,
       firstPass,
+      positions: () => decisions.positions,
       failed: decisions.failed,
       stop: () => stopProxy(config, { listener, backends, decisions, ...parts, clock, log }),
     };
@@ -174,10 +177,9 @@ function assembleRecovery(config: ProxyConfig, { decisions, ownerName, clock, co
 }
 
 function logReport(log: Logger, report: PassReport): void {
-  const { alarms, otherInstances, ...counts } = report;
+  const { alarms, ...fields } = report;
   for (const alarm of alarms) log.error(alarm, 'recovery alarm');
   const quiet = report.foundInDoubt === 0 && report.held.length === 0 && report.unreachableShards.length === 0;
-  const fields = { ...counts, otherInstances: Object.fromEntries(otherInstances) };
   if (quiet) log.debug(fields, 'recovery pass');
   else log.info(fields, 'recovery pass');
 }
