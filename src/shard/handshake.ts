@@ -15,9 +15,10 @@ import {
   readBackendKeyData,
   readSqlError,
 } from '../protocol/server-message-reader.ts';
+import type { SqlError } from '../protocol/sql-error.ts';
 import type { ConnectionLost } from './branch-link.ts';
 import type { ReplySink } from './reply-sink.ts';
-import { ConnectFailure, type ConnectFailureKind, type ShardTarget } from './target.ts';
+import { ConnectFailure, type ConnectFailureKind, failureOfLoss, type ShardTarget } from './target.ts';
 
 export interface BackendKey {
   readonly pid: number;
@@ -98,10 +99,7 @@ export class Handshake implements ReplySink {
   }
 
   lost(lost: ConnectionLost): void {
-    const { fatal, reason, message } = lost;
-    if (fatal === undefined) this.#fail(reason === 'timeout' ? 'timeout' : 'unreachable', message);
-    // Class 28 is about who we are; anything else the server refuses for its own reasons.
-    else this.#fail(fatal.code.startsWith('28') ? 'authentication' : 'refused', fatal.message, fatal);
+    this.#end(failureOfLoss(this.#target, lost));
   }
 
   #authenticate(request: AuthenticationRequest): void {
@@ -162,9 +160,13 @@ export class Handshake implements ReplySink {
     else this.#fail('authentication', step?.message ?? 'SCRAM went on before it began');
   }
 
-  #fail(kind: ConnectFailureKind, reason: string, said?: ConstructorParameters<typeof ConnectFailure>[3]): void {
+  #fail(kind: ConnectFailureKind, reason: string, said?: SqlError): void {
+    this.#end(new ConnectFailure(this.#target, kind, reason, said));
+  }
+
+  #end(failure: ConnectFailure): void {
     if (this.#over) return;
     this.#over = true;
-    this.#ports.failed(new ConnectFailure(this.#target, kind, reason, said));
+    this.#ports.failed(failure);
   }
 }

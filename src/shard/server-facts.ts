@@ -1,6 +1,6 @@
 // The one query that tells which server a new connection reached, and the check that commits can rely on it.
 import type { CommandReply, ServerIdentity } from './branch-link.ts';
-import { ConnectFailure, type ShardTarget } from './target.ts';
+import { ConnectFailure, failureOfLoss, type ShardTarget } from './target.ts';
 
 /** 14.5: before it, a server could report a wrong status for a transaction that is committing. */
 const VERSION_MIN = 140_005;
@@ -27,7 +27,7 @@ export const FACTS_QUERY = `SELECT pg_catalog.pg_is_in_recovery(),
 
 /** Reads the reply to FACTS_QUERY; throws ConnectFailure where the server is a standby, too old or not understood. */
 export function readServerFacts(target: ShardTarget, reply: CommandReply): ServerFacts {
-  if (reply.kind === 'lost') throw lostFailure(target, reply.lost.reason, reply.lost.message);
+  if (reply.kind === 'lost') throw failureOfLoss(target, reply.lost);
   if (reply.kind === 'error') throw new ConnectFailure(target, 'refused', reply.error.message, reply.error);
   const [standby, version, slots, systemIdentifier, timeline, pid, backendStart] = reply.rows[0] ?? [];
   if (standby === 't') {
@@ -46,8 +46,4 @@ export function readServerFacts(target: ShardTarget, reply: CommandReply): Serve
     versionNum,
     maxPreparedTransactions: Number(slots),
   };
-}
-
-function lostFailure(target: ShardTarget, reason: string, message: string): ConnectFailure {
-  return new ConnectFailure(target, reason === 'timeout' ? 'timeout' : 'unreachable', message);
 }

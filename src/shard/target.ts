@@ -3,6 +3,7 @@ import type { Clock } from '../kernel/clock.ts';
 import type { ScramKeyCache } from '../protocol/scram.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
 import { SQLSTATE } from '../protocol/sql-error.ts';
+import type { ConnectionLost } from './branch-link.ts';
 
 export interface ShardTarget {
   /** Logical shard name. */
@@ -73,4 +74,14 @@ export class ConnectFailure extends Error {
     const detail = said === undefined ? undefined : `The server said ${said.code}: ${said.message}`;
     this.sqlError = { severity: 'ERROR', code, message, ...(detail === undefined ? {} : { detail }) };
   }
+}
+
+/** The failure of a connection that was lost while it was being made. */
+export function failureOfLoss(target: ShardTarget, { reason, message, fatal }: ConnectionLost): ConnectFailure {
+  // Class 28 is about who we are; anything else the server refuses for its own reasons.
+  if (fatal !== undefined) {
+    return new ConnectFailure(target, fatal.code.startsWith('28') ? 'authentication' : 'refused', message, fatal);
+  }
+  const kind = reason === 'timeout' || reason === 'protocol' ? reason : 'unreachable';
+  return new ConnectFailure(target, kind, message);
 }
