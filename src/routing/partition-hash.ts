@@ -41,7 +41,7 @@ export function bucketOfBytes(bytes: Uint8Array, length: number, buckets: number
   // The lowest byte of c is kept for the length, hence the shift.
   if (rest > 8) c = (c + (word(bytes, at + 8, rest - 8) << 8)) | 0;
   if (rest > 4) b = (b + word(bytes, at + 4, rest > 8 ? 4 : rest - 4)) | 0;
-  if (rest > 0) a = (a + word(bytes, at, rest > 4 ? 4 : rest)) | 0;
+  if (rest > 0) a = (a + word(bytes, at, Math.min(rest, 4))) | 0;
   final();
   return bucket(buckets);
 }

@@ -13,7 +13,7 @@ import {
  * - clock: reads a clock, which every shard has its own.
  * - random: a new value at each call; changes nothing.
  * - shard: read-only, but tells about the one server that it runs on.
- * - sequence: nextval, setval, currval, lastval.
+ * - sequence: nextval, setval. · lastValue: currval, lastval, which belong to a session.
  * - advisory: transaction-level advisory locks. · advisorySession: session-level ones.
  * - setConfig: set_config().
  * - effect: acts on the server it runs on. · dynamic: runs SQL that nobody here has seen, or cannot be in two-phase commit.
@@ -25,6 +25,7 @@ export type FunctionClass =
   | 'random'
   | 'shard'
   | 'sequence'
+  | 'lastValue'
   | 'advisory'
   | 'advisorySession'
   | 'setConfig'
@@ -96,7 +97,8 @@ function buildClasses(): Map<string, FunctionClass> {
   put(RANDOM, 'random');
   put(STABLE_EFFECT, 'effect');
   put(DYNAMIC, 'dynamic');
-  put('nextval setval currval lastval', 'sequence');
+  put('nextval setval', 'sequence');
+  put('currval lastval', 'lastValue');
   put('set_config', 'setConfig');
   for (const name of classes.keys()) {
     if (/^pg_(try_)?advisory_xact_lock/.test(name)) classes.set(name, 'advisory');

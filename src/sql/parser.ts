@@ -29,6 +29,7 @@ const TEXT_CHARACTERS_MAX = 16_000_000;
  */
 const NESTING_WEIGHT_MAX = 4_000;
 const PARENTHESIS_WEIGHT = 3;
+const SET_OPERATION = /^(?:union|intersect|except)$/i;
 
 let loaded = false;
 
@@ -69,6 +70,7 @@ function nestingWeight(text: string): number {
   const opened: number[] = [];
   let floor = 0;
   let weight = 0;
+  let setOperations = 0;
   let most = 0;
   for (let kind = lexer.next(); kind !== TOKEN.end; kind = lexer.next()) {
     if (kind === TOKEN.comment || kind === TOKEN.string) continue;
@@ -83,8 +85,11 @@ function nestingWeight(text: string): number {
       floor = opened.pop() ?? 0;
       if (weight < floor) weight = floor;
     } else if (code === 0x2c) weight = floor;
+    else if (code === 0x3b && opened.length === 0) weight = 0;
     else weight += 1;
-    if (weight > most) most = weight;
+    // Set operations chain over the commas of their select lists, so each of them counts to the end.
+    if (kind === TOKEN.word && SET_OPERATION.test(lexer.slice())) setOperations += 1;
+    if (weight + setOperations > most) most = weight + setOperations;
   }
   return most;
 }
