@@ -6,7 +6,7 @@ import { foldersFrom } from './harness/folders.ts';
 import { DEFAULT_NAME, openOrCreate, openRecorded, wayFor } from './harness/open.ts';
 import { listRecords } from './harness/record.ts';
 import { type Report, silentReport, stderrReport } from './harness/report.ts';
-import { buildImages, IMAGE_NAMES, imageNames } from './images/catalogue.ts';
+import { buildImages, IMAGE_NAMES, type ImageName, imageNames, isAvailable } from './images/catalogue.ts';
 
 interface GlobalOptions {
   readonly name: string;
@@ -78,12 +78,16 @@ program
     process.stdout.write(shellLines(await recorded(silentReport)));
   });
 
+/** Those named, or all that this machine can build. */
+const wanted = (names: readonly string[]): ImageName[] =>
+  imageNames(names).filter((name) => names.length > 0 || isAvailable(name, folders));
+
 program
   .command('images')
   .description(`build images (${IMAGE_NAMES.join(', ')}) where their content changed, and print their references`)
   .argument('[names...]', 'which; all that this machine can build when none is named')
   .action(async (names: string[]) => {
-    for (const image of await buildImages(imageNames(names), folders, stderrReport())) {
+    for (const image of await buildImages(wanted(names), folders, stderrReport())) {
       process.stdout.write(`${image.reference}\t${image.archive}\n`);
     }
   });
@@ -95,7 +99,7 @@ program
   .action(async (names: string[]) => {
     const report = stderrReport();
     const cluster = await recorded(silentReport);
-    const images = await buildImages(imageNames(names), folders, report);
+    const images = await buildImages(wanted(names), folders, report);
     await cluster.load(images);
     report.step(`on every node: ${images.map(({ reference }) => reference).join(' ')}`);
   });

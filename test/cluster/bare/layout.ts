@@ -35,6 +35,11 @@ export function nodeIndex(name: string): number | undefined {
 export const network = (slot: number): string => `10.98.${slot}.0/24`;
 export const hostAddress = (slot: number): string => `10.98.${slot}.1`;
 export const nodeAddress = (slot: number, index: number): string => `10.98.${slot}.${10 + index}`;
+/** Always the same for a node: neighbours remember it for half a minute, and would talk to a node that is gone. */
+export const nodeHardwareAddress = (slot: number, index: number): string =>
+  ['0a', '58', 10, 98, slot, 10 + index]
+    .map((part) => (typeof part === 'string' ? part : part.toString(16).padStart(2, '0')))
+    .join(':');
 export const podRangeOf = (index: number): string => `10.244.${index}.0/24`;
 
 function tagOf(name: string): string {

@@ -1,6 +1,14 @@
 // The node network on the host: one bridge and one link per node. No rule of the host's firewall and no sysctl is touched.
 import { run, tryRun } from '../harness/command.ts';
-import { type BareLayout, bridgeName, hostAddress, linkName, nodeAddress, podRangeOf } from './layout.ts';
+import {
+  type BareLayout,
+  bridgeName,
+  hostAddress,
+  linkName,
+  nodeAddress,
+  nodeHardwareAddress,
+  podRangeOf,
+} from './layout.ts';
 
 /** The host's routes as text, to find a free network. */
 export const hostRoutes = (): Promise<string> => run(['ip', '-4', 'route', 'show', 'table', 'all']);
@@ -17,7 +25,21 @@ export async function connectNode(layout: BareLayout, index: number, pid: number
   const link = linkName(layout.name, index);
   // Left over when the node before this one died a moment ago and the kernel has not cleaned up yet.
   await tryRun(['ip', 'link', 'del', link]);
-  await run(['ip', 'link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(pid)]);
+  await run([
+    'ip',
+    'link',
+    'add',
+    link,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'eth0',
+    'address',
+    nodeHardwareAddress(layout.slot, index),
+    'netns',
+    String(pid),
+  ]);
   await run(['ip', 'link', 'set', link, 'master', bridgeName(layout.name), 'up']);
   const inside = [
     'link set lo up',

@@ -4,8 +4,8 @@ import {
   chownSync,
   cpSync,
   existsSync,
-  lstatSync,
   mkdirSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -68,11 +68,10 @@ export class Rootfs {
     symlinkSync(target, this.at(imagePath));
   }
 
-  /** Copies a file or a whole folder of the machine; symbolic links inside a folder stay links. */
+  /** Copies a file or a whole folder of the machine; a link named is followed, links inside a folder stay links. */
   copy(source: string, imagePath: string): void {
     mkdirSync(path.dirname(this.at(imagePath)), { recursive: true });
-    const isLink = lstatSync(source).isSymbolicLink();
-    cpSync(source, this.at(imagePath), { recursive: true, dereference: isLink, verbatimSymlinks: true });
+    cpSync(realpathSync(source), this.at(imagePath), { recursive: true, verbatimSymlinks: true });
   }
 
   /** Copies a program to `imagePath` and its shared libraries to where its loader looks for them. */
