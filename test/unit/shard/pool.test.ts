@@ -254,8 +254,7 @@ describe('age', () => {
     pool.give(held);
     expect(old.closed).toBe(true);
     server.facts.timeline = '00000001';
-    const onward = await leased(Promise.resolve({ kind: 'leased', connection: promoted } as const));
-    onward.destroy('lost');
+    promoted.destroy('lost');
     expect((await refusal(pool.take())).message).toContain('timeline 1, but timeline 2 has been seen');
   });
 });
