@@ -1,50 +1,15 @@
-// Ground for recovery tests: real shards and probes, transactions prepared by hand, and a decision log that says what it is told.
+// Ground for recovery tests: real shards and probes, and transactions prepared on them by hand.
 import type pg from 'pg';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { PgShardProbe, type PgShardProbeOptions } from '../../src/recovery/pg-shard-probe.ts';
 import { Recovery, type RecoveryDeps } from '../../src/recovery/recovery.ts';
 import type { CommitDecision, DecidedParticipant } from '../../src/transaction/decision-record.ts';
-import type { LogIdentity } from '../../src/transaction/decision-wal.ts';
 import { renderGid, renderOwnerName, type TransactionId, transactionKey } from '../../src/transaction/gid.ts';
-import type { LogEvidence } from '../../src/transaction/log-evidence.ts';
 import { type Shards, startShards } from './postgres.ts';
+import { EPOCH, ToldLog } from './told-log.ts';
 
 export const CLUSTER = 'k3x9q';
 export const INSTANCE = 'proxy-0';
-export const EPOCH = 1800;
-
-/** The decision log as recovery sees it, kept in memory: live decisions, ended ones, and ids it has lost. */
-export class ToldLog {
-  identity: LogIdentity = { walId: 'told', epoch: EPOCH, firstEpoch: 1000, created: false };
-  readonly decisions = new Map<string, CommitDecision>();
-  readonly ended = new Set<string>();
-  readonly told = new Map<string, LogEvidence>();
-  lookups = 0;
-
-  live(): Iterable<CommitDecision> {
-    return [...this.decisions].filter(([key]) => !this.ended.has(key)).map(([, decision]) => decision);
-  }
-
-  async lookup(keys: ReadonlySet<string>): Promise<ReadonlyMap<string, LogEvidence>> {
-    this.lookups += 1;
-    return new Map([...keys].map((key) => [key, this.#word(key)]));
-  }
-
-  end(transaction: TransactionId): void {
-    this.ended.add(transactionKey(transaction));
-  }
-
-  #word(key: string): LogEvidence {
-    const told = this.told.get(key);
-    if (told !== undefined) return told;
-    const decision = this.decisions.get(key);
-    if (decision !== undefined)
-      return { kind: 'commit', decision, lsn: 1, committed: true, ended: this.ended.has(key) };
-    const epoch = Number(key.split('.')[0]);
-    if (epoch < this.identity.firstEpoch || epoch > this.identity.epoch) return { kind: 'lost' };
-    return { kind: 'none-above-watermark' };
-  }
-}
 
 export interface Branch extends DecidedParticipant {
   readonly index: number;
