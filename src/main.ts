@@ -71,7 +71,7 @@ wal
 
 wal
   .command('verify <directory>')
-  .description('check every record; exit code 0 sound, 1 torn tail, 3 damaged')
+  .description('check every record; exit code 0 whole (a torn tail is), 1 damaged, 2 empty, 3 not readable')
   .action(async (directory: string) => {
     const { walVerify } = await import('./proxy/wal-commands.ts');
     process.exit(await walVerify(directory));
@@ -81,7 +81,8 @@ wal
   .command('repair <directory>')
   .description('cut what is not readable, after keeping a copy; asks first')
   .option('--yes', 'do not ask')
-  .action(async (directory: string, options: { yes?: boolean }) => {
+  .option('--lose-acknowledged', 'cut acknowledged records too, when no better copy of the log exists')
+  .action(async (directory: string, options: { yes?: boolean; loseAcknowledged?: boolean }) => {
     const { walRepair } = await import('./proxy/wal-commands.ts');
     process.exit(await walRepair(directory, options));
   });

@@ -15,6 +15,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { Coordinator } from '../transaction/coordinator.ts';
 import { DecisionLog } from '../transaction/decision-log.ts';
 import { renderOwnerName } from '../transaction/gid.ts';
+import { FileStorage } from '../wal/file-storage.ts';
 import { openWal } from '../wal/wal.ts';
 import { Backends } from './backends.ts';
 import type { ProxyConfig } from './config.ts';
@@ -26,6 +27,8 @@ export interface ProxyDeps {
   readonly clock?: Clock;
   /** Tests only; production has the no-op. */
   readonly controlPoint?: ControlPoint;
+  /** Tests only: a module whose `syncHook` runs in the log's own thread, where the control points around fsync are. */
+  readonly syncHook?: URL;
 }
 
 export interface RunningProxy {
@@ -49,7 +52,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   await loadParser();
   const shardNames = config.shards.map((shard) => shard.name);
   const topology = buildTopology(config.sharding, shardNames);
-  const decisions = await openDecisions(config, clock, controlPoint, log);
+  const decisions = await openDecisions(config, { ...deps, clock, controlPoint });
   const { epoch } = decisions.identity;
   const ownerName = renderOwnerName(config.cluster, config.instance, epoch);
   const recovery: { parts: ReturnType<typeof assembleRecovery> | undefined } = { parts: undefined };
@@ -101,9 +104,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
 
 async function openDecisions(
   config: ProxyConfig,
-  clock: Clock,
-  controlPoint: ControlPoint,
-  log: Logger,
+  { clock, controlPoint, log, syncHook }: Required<Omit<ProxyDeps, 'syncHook'>> & Pick<ProxyDeps, 'syncHook'>,
 ): Promise<DecisionLog> {
   const { directory, segmentBytes, reserveBytes, retentionMs, retentionBytesMax } = config.wal;
   return DecisionLog.open({
@@ -119,6 +120,7 @@ async function openDecisions(
           clock,
           controlPoint,
           holder: `atomshard proxy ${config.instance}`,
+          ...(syncHook === undefined ? {} : { storage: new FileStorage(directory, { syncHook }) }),
         },
         onRecord,
       );

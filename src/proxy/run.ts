@@ -12,6 +12,8 @@ export const EXIT = { clean: 0, unexpected: 1, configuration: 2, logRefused: 3, 
 export interface RunOptions {
   /** Tests only. */
   readonly controlPoint?: ControlPoint;
+  /** Tests only; see ProxyDeps. */
+  readonly syncHook?: URL;
   readonly stdout?: NodeJS.WritableStream;
   readonly stderr?: NodeJS.WritableStream;
 }
@@ -22,8 +24,9 @@ export async function runProxy(configFile: string, options: RunOptions = {}): Pr
   try {
     const config = readProxyConfig(configFile);
     const log = createLog(config.log.level, { instance: config.instance });
-    const { controlPoint } = options;
-    const proxy = await startProxy(config, controlPoint === undefined ? { log } : { log, controlPoint });
+    const { controlPoint, syncHook } = options;
+    const forTests = { ...(controlPoint && { controlPoint }), ...(syncHook && { syncHook }) };
+    const proxy = await startProxy(config, { log, ...forTests });
     stdout.write(`${readyLine(proxy)}\n`);
     return await untilEnd(proxy, log);
   } catch (error) {

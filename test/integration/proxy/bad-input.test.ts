@@ -273,7 +273,7 @@ describe('starting', () => {
         const balances = (await client.query('SELECT balance FROM accounts WHERE id <= 8')).rows.map((row) =>
           Number(row.balance),
         );
-        expect(Math.max(...balances) - Math.min(...balances)).toBeLessThanOrEqual(5);
+        expect(Math.max(...balances) - Math.min(...balances)).toBe(0);
         rmSync(path.join(disk, 'filler'));
         await expect
           .poll(
