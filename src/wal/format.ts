@@ -138,9 +138,6 @@ export function isIntact(bytes: Uint8Array, view: DataView, at: number, length: 
 
 export const crcAt = (view: DataView, at: number): number => view.getUint32(at + CRC_AT, true);
 
-/** The end mark is the last byte a writer puts down: its absence says that the end of the record is missing. */
-export const hasEndMark = (bytes: Uint8Array, at: number, length: number): boolean => bytes[at + length - 1] !== 0;
-
 /** Reads the fields of a record whose checksum holds. The whole word of the tag counts, so stray bits show. */
 export function decodeRecord(bytes: Uint8Array, view: DataView, at: number, length: number): WalRecord {
   return {

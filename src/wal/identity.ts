@@ -74,7 +74,12 @@ export async function readEpoch(
 async function readEpochFile(storage: ReadableStorage, name: string): Promise<EpochFile> {
   const text = new TextDecoder().decode(await storage.read(name, 0, EPOCH_FILE_BYTES_MAX));
   const content = parseJson(text);
-  const damaged = new WalDamageError(storage.directory, name, 0, 'this is not an epoch file; move it away, then the segments tell the epoch');
+  const damaged = new WalDamageError(
+    storage.directory,
+    name,
+    0,
+    'this is not an epoch file; move it away, then the segments tell the epoch',
+  );
   if (typeof content !== 'object' || content === null) throw damaged;
   const { walId, epoch, firstEpoch } = { walId: null, epoch: null, firstEpoch: null, ...content };
   if (typeof walId !== 'string' || !Number.isSafeInteger(epoch) || !Number.isSafeInteger(firstEpoch)) throw damaged;

@@ -11,7 +11,10 @@ import type { WalRecord } from './format.ts';
 import type { SegmentSummary } from './log-reader.ts';
 import type { Storage } from './storage.ts';
 
-/** oldest ≤ applied + 1 ≤ committed + 1 ≤ durable + 1 ≤ appended + 1, and none ever goes back, restarts included. */
+/**
+ * oldest ≤ applied + 1 ≤ committed + 1 ≤ durable + 1 ≤ appended + 1, and none goes back, restarts included; only `applied`
+ * may fall back to the last checkpoint's, because the record that says that something ended is not forced.
+ */
 export interface Positions {
   /** First lsn still retained. */
   readonly oldest: number;

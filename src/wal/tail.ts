@@ -10,7 +10,6 @@
 import {
   aligned,
   decodeRecord,
-  hasEndMark,
   isIntact,
   RECORD_ALIGNMENT,
   readHead,
@@ -83,15 +82,18 @@ function isPieceMissing(tail: BrokenTail): boolean {
       return false;
     case 'length':
       if (offset + head.length > tail.fileBytes || head.length > bytes.length) return true;
-      return !hasEndMark(bytes, 0, head.length) || hasEmptySector(bytes, offset, head.length);
+      return hasEmptySector(bytes, offset, head.length);
   }
 }
 
-/** True when some whole sector, or the part of one that belongs to the record, holds only zeros. */
+/**
+ * True when a sector, or the part of one that belongs to the record, holds only zeros. The first part has the length and
+ * the last the end mark, so neither is ever zeros by itself; only a payload with 512 zeros in a row can pretend.
+ */
 function hasEmptySector(bytes: Uint8Array, offset: number, length: number): boolean {
   for (let from = 0; from < length; ) {
     const to = Math.min(sectorEnd(offset + from) - offset, length);
-    if (to - from >= RECORD_ALIGNMENT && isZero(bytes, from, to)) return true;
+    if (isZero(bytes, from, to)) return true;
     from = to;
   }
   return false;
