@@ -18,6 +18,9 @@ import {
   verifierFor,
 } from '../../../src/protocol/scram-keys.ts';
 
+/** A proof of the right size that proves nothing. */
+const PROOF = `p=${Buffer.alloc(32).toString('base64')}`;
+
 const RFC = {
   salt: Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64'),
   clientNonce: 'rOprNGfwEbeRWgbNEkqO',
@@ -101,9 +104,10 @@ describe('SCRAM-SHA-256', () => {
   });
 
   it.each([
-    ['another channel-binding value', 'c=eSws,r=abcN,p=', 'malformed'],
-    ['another nonce', 'c=biws,r=abcX,p=', 'malformed'],
+    ['another channel-binding value', `c=eSws,r=abcN,${PROOF}`, 'malformed'],
+    ['another nonce', `c=biws,r=abcX,${PROOF}`, 'malformed'],
     ['no proof', 'c=biws,r=abcN', 'malformed'],
+    ['a proof that is wrong', `c=biws,r=abcN,${PROOF}`, 'wrong-proof'],
     ['a proof of the wrong size', 'c=biws,r=abcN,p=AAAA', 'malformed'],
   ])('refuses a last message with %s', (_, message, kind) => {
     const server = new ScramServer(mockVerifier('a', Buffer.alloc(32)), 'N');

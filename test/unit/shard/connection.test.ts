@@ -253,7 +253,7 @@ describe('units', () => {
     expect(server.backend.reads).toBe(readsBefore);
   });
 
-  it('a pause ends with the last unit, so that the next user is not held up by a slow client of the last', async () => {
+  it('wait while reading is paused', async () => {
     const connection = await connect();
     const sink = new RecordingSink();
     sink.onHeard = (what) => {
@@ -269,8 +269,18 @@ describe('units', () => {
     expect(sink.heard).toEqual(['D', 'flush']);
     connection.resumeReading();
     await sink.over;
+  });
+
+  it('a pause ends with the last unit, so that the next user is not held up by a slow client of the last', async () => {
+    const connection = await connect();
+    const sink = new RecordingSink();
+    // While it runs, at its end, and after it, when a slow client is noticed only by the flush.
+    sink.onHeard = () => connection.pauseReading();
+    server.onQuery = ({ socket }) => void socket.write(Buffer.concat([write.dataRow(['1']), reply('OK')]));
+    connection.send(query('1'), sink);
+    await sink.over;
     await settle();
-    server.onQuery = ({ socket }) => void socket.write(reply('OK'));
+    expect(sink.heard).toEqual(['D', 'C', 'ready I', 'flush']);
     expect((await connection.command('2')).kind).toBe('complete');
   });
 });
