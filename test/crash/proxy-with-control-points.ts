@@ -2,35 +2,18 @@
 //
 // Used by tests only. What to do arrives by `--arm JSON` (so that recovery at start can be hit) or over the parent's channel;
 // production has neither: src/main.ts passes no control point.
-import type { ControlPoint, ControlPointName } from '../../src/kernel/control-point.ts';
+import { BroadcastChannel } from 'node:worker_threads';
 import { runProxy } from '../../src/proxy/run.ts';
+import { type Armed, CHANNEL, Trigger } from './trigger.ts';
 
-export interface Armed {
-  readonly point: ControlPointName;
-  /** Only for this participant, where the point has one. */
-  readonly participant?: number;
-  /** How often to pass before acting. */
-  readonly skip: number;
-  readonly signal: 'SIGKILL' | 'SIGSTOP';
-}
-
-let armed: Armed | undefined;
-let passed = 0;
+const trigger = new Trigger();
+const toLogThread = new BroadcastChannel(CHANNEL);
+toLogThread.unref();
 
 function arm(order: Armed): void {
-  armed = order;
-  passed = 0;
+  if (order.point.startsWith('fsync.')) toLogThread.postMessage(order);
+  else trigger.arm(order);
 }
-
-const controlPoint: ControlPoint = (name, participant) => {
-  if (armed === undefined || name !== armed.point) return;
-  if (armed.participant !== undefined && participant !== armed.participant) return;
-  if (passed++ < armed.skip) return;
-  const { signal } = armed;
-  armed = undefined;
-  // The kernel delivers this before the call returns: not one instruction of ours runs after it.
-  process.kill(process.pid, signal);
-};
 
 const argument = (flag: string) => {
   const at = process.argv.indexOf(flag);
@@ -44,4 +27,7 @@ if (first !== undefined) arm(JSON.parse(first) as Armed);
 process.on('message', (order) => arm(order as Armed));
 // Listening must not keep a proxy alive that was asked to end.
 process.channel?.unref();
-process.exit(await runProxy(config, { controlPoint }));
+const syncHook = new URL('./sync-hook.ts', import.meta.url);
+process.exit(
+  await runProxy(config, { controlPoint: (name, participant) => trigger.reached(name, participant), syncHook }),
+);

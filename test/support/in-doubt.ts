@@ -93,9 +93,13 @@ export async function untilNonePrepared(shards: readonly ShardAddress[], timeout
   return true;
 }
 
-/** Waits until the shards have noticed that the proxy is gone: a backend may still be busy with its last PREPARE. */
+/**
+ * Waits until the shards have noticed that the proxy is gone: a backend may still be busy with its last PREPARE. One that
+ * waits for a lock notices nothing: often it waits for what is in doubt, and only the next proxy's fence ends it.
+ */
 export async function untilNoBackends(shards: readonly ShardAddress[], timeoutMs = 10_000): Promise<void> {
-  const sql = `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name LIKE 'as1:%'`;
+  const sql = `SELECT count(*)::int AS n FROM pg_stat_activity
+    WHERE application_name LIKE 'as1:%' AND wait_event_type IS DISTINCT FROM 'Lock'`;
   const endMs = performance.now() + timeoutMs;
   for (const shard of shards) {
     while ((await askShard<{ n: number }>(shard, sql))[0]?.n !== 0) {

@@ -28,8 +28,9 @@ export function classifyCommit(answer: { readonly tag: string } | { readonly err
   }
   const state = sqlState(answer.error);
   if (state === undefined) return { told: 'unknown', why: 'connection lost in COMMIT' };
-  // 08xxx says that nobody knows; 57P01–57P05 and 25P03 end the session and say nothing about the transaction.
-  if (/^(08...|57P0[1-5]|25P03)$/.test(state)) return { told: 'unknown', why: state };
+  // 08xxx says that nobody knows, except the two that say that no connection came about; 57P01, 57P02, 57P04, 57P05 and
+  // 25P03 end a session and say nothing about its transaction.
+  if (/^(08(?!001|004)...|57P0[1245]|25P03)$/.test(state)) return { told: 'unknown', why: state };
   return { told: 'refused', why: state };
 }
 

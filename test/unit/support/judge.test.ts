@@ -1,4 +1,5 @@
 // A judge that cannot find anybody guilty proves nothing: every kind of fault is put into the rows by hand here.
+import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { judgeRows, type ShardRows, type Verdict } from '../../support/judge.ts';
 import { Random } from '../../support/random.ts';
@@ -119,6 +120,21 @@ describe('what a client was told', () => {
   it('is yes only for the tag COMMIT, and no for COMMIT answered by ROLLBACK', () => {
     expect(classifyCommit({ tag: 'COMMIT' }).told).toBe('acknowledged');
     expect(classifyCommit({ tag: 'ROLLBACK' }).told).toBe('refused');
+  });
+
+  it.each([
+    ['08007', 'unknown'],
+    ['08006', 'unknown'],
+    ['57P01', 'unknown'],
+    ['25P03', 'unknown'],
+    ['08001', 'refused'],
+    ['57P03', 'refused'],
+    ['40001', 'refused'],
+    ['53100', 'refused'],
+  ])('by the SQLSTATE %s is %s', (state, told) => {
+    const error = new pg.DatabaseError('x', 1, 'error');
+    error.code = state;
+    expect(classifyCommit({ error }).told).toBe(told);
   });
 
   it('is unknown when the connection was lost', () => {
