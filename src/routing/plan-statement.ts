@@ -51,8 +51,11 @@ export function planBody(node: Node, topology: Topology, reading: KeyReading): P
   else if ('InsertStmt' in node) target = walker.insert(node.InsertStmt, undefined, undefined);
   scopes.propagate();
   const writes =
-    !('SelectStmt' in node) || facts.hasDataModifyingWith || ACTS.some((kind) => facts.functions.has(kind));
-  const never = neverAnywhere(facts, scopes);
+    !('SelectStmt' in node) ||
+    facts.hasDataModifyingWith ||
+    facts.hasInto ||
+    ACTS.some((kind) => facts.functions.has(kind));
+  const never = neverAnywhere(facts);
   let decision: Decision;
   if (topology.shards.length === 1) decision = { kind: 'fixed', route: never ?? { kind: 'one', shard: 0 } };
   else if (never !== undefined) decision = { kind: 'fixed', route: never };
@@ -97,7 +100,7 @@ function markAmbiguous(reading: KeyReading, facts: Facts): void {
 }
 
 /** What no number of shards and no comment makes right, because connections are shared. */
-function neverAnywhere(facts: Facts, scopes: StatementScopes): Refused | undefined {
+export function neverAnywhere(facts: Facts): Refused | undefined {
   const lock = facts.functions.get('advisorySession');
   if (lock !== undefined) {
     return refuse(
@@ -107,7 +110,7 @@ function neverAnywhere(facts: Facts, scopes: StatementScopes): Refused | undefin
   }
   const dynamic = facts.functions.get('dynamic');
   if (dynamic !== undefined) return refuse(`${dynamic}() is not supported through the proxy`);
-  if (scopes.usesTemporary) {
+  if (facts.hasTemporary) {
     return refuse(
       'temporary tables are not supported: sessions share server connections',
       'Use a WITH query or a table.',

@@ -57,6 +57,11 @@ export interface PlannedStatement {
   readonly manual: boolean;
   /** Where it runs with these values; undefined = a simple query. Never throws on client input. */
   route(parameters: BoundParameters | undefined): Route;
+  /**
+   * The same with a shard named by hand (SET atomshard.shard, or a comment): that shard, unless the statement is refused
+   * everywhere or would put a row where its key does not belong.
+   */
+  routeTo(shard: number, parameters: BoundParameters | undefined): Route;
 }
 
 export interface QueryPlan {

@@ -61,7 +61,6 @@ export class StatementScopes {
   readonly unlisted = new Set<string>();
   /** Relations that the walk has met; those in `facts.relations` and not here were not understood. */
   readonly seen = new Set<RangeVar>();
-  usesTemporary = false;
   /** Tables that are not sharded but written, anywhere in the statement. */
   readonly writtenElsewhere = new Set<string>();
   /** Names under which FROM clauses show tables that are not sharded. */
@@ -82,7 +81,6 @@ export class StatementScopes {
     if (resolved.kind === 'catalog') this.catalogs.add(resolved.id);
     else if (resolved.kind === 'reference') this.references.add(resolved.id);
     else if (resolved.kind === 'unlisted') this.unlisted.add(resolved.id);
-    else if (resolved.kind === 'temporary') this.usesTemporary = true;
     return resolved;
   }
 

@@ -23,6 +23,10 @@ export interface Facts {
   hasWith: boolean;
   hasWindow: boolean;
   hasDataModifyingWith: boolean;
+  /** SELECT INTO. */
+  hasInto: boolean;
+  /** A relation of pg_temp, or CREATE TEMPORARY. */
+  hasTemporary: boolean;
   systemColumn: string | undefined;
   /** A cast whose result depends on the server: regclass and its kin. */
   serverCast: string | undefined;
@@ -101,6 +105,8 @@ export function factsOf(root: Node): Facts {
     hasWith: false,
     hasWindow: false,
     hasDataModifyingWith: false,
+    hasInto: false,
+    hasTemporary: false,
     systemColumn: undefined,
     serverCast: undefined,
   };
@@ -116,7 +122,8 @@ function walk(value: unknown, facts: Facts): void {
     return;
   }
   if (typeof value !== 'object' || value === null) return;
-  if ('relpersistence' in value) facts.relations.add(value as RangeVar);
+  if ('relpersistence' in value) noteRelation(value as RangeVar, facts);
+  if ('intoClause' in value) facts.hasInto = true;
   if ('limitOption' in value) facts.selects.add(value as SelectStmt);
   for (const [name, child] of Object.entries(value)) {
     if (name === 'withClause') facts.hasWith = true;
@@ -162,6 +169,11 @@ function note(kind: string, child: unknown, facts: Facts): void {
     default:
       if (!UNDERSTOOD.has(kind)) facts.unknownNodes.add(kind);
   }
+}
+
+function noteRelation(relation: RangeVar, facts: Facts): void {
+  facts.relations.add(relation);
+  if (relation.relpersistence === 't' || relation.schemaname?.startsWith('pg_temp') === true) facts.hasTemporary = true;
 }
 
 function noteFunction(call: FuncCall, facts: Facts): void {
