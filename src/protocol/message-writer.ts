@@ -81,7 +81,8 @@ export class MessageWriter {
 
   /** UTF-8 text without length or end. */
   text(value: string): this {
-    this.#reserve(value.length * 3);
+    // Three bytes a character is the most UTF-8 needs; for long text counting is cheaper than that much room.
+    this.#reserve(value.length < 4096 ? value.length * 3 : Buffer.byteLength(value));
     this.#at += this.#buffer.write(value, this.#at, 'utf8');
     return this;
   }

@@ -18,6 +18,11 @@ export function queueFullError(target: ShardTarget, stats: PoolStats): SqlError 
 }
 
 export function waitedTooLongError(target: ShardTarget, stats: PoolStats, queueWaitMs: number): SqlError {
+  // Nobody holds a connection, so it is not the pool that is too small: the server has not answered.
+  if (stats.leased + stats.idle === 0) {
+    const message = `no connection to ${place(target)} could be made within ${queueWaitMs} ms`;
+    return sqlError(SQLSTATE.cannotConnect, message, { detail: 'The server has not answered yet.' });
+  }
   const message = `no connection to ${place(target)} became free within ${queueWaitMs} ms`;
   return sqlError(SQLSTATE.tooManyConnections, message, {
     detail: load(stats),

@@ -333,7 +333,7 @@ describe('a shard in trouble', () => {
     const waiting = pool.take();
     await settle();
     await clock.advance(300);
-    expect((await refusal(waiting)).code).toBe('53300');
+    expect(await refusal(waiting)).toMatchObject({ code: '08001', detail: 'The server has not answered yet.' });
     expect(pool.stats()).toMatchObject({ waiting: 0, opening: 1 });
     await clock.advance(5_000);
     expect(pool.stats()).toMatchObject({ opening: 0, connectFailures: 1 });
