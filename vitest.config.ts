@@ -1,12 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, timeoutMs: number, parallel = true) => ({
+const project = (name: string, timeoutMs: number, parallel = true, globalSetup: string[] = []) => ({
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: timeoutMs,
     hookTimeout: 120_000,
     fileParallelism: parallel,
+    globalSetup,
     pool: 'forks' as const,
   },
 });
@@ -21,7 +22,8 @@ export default defineConfig({
       // Real servers on two cores: one file at a time.
       project('integration', 60_000, false),
       project('crash', 1_200_000, false),
-      project('cluster', 600_000, false),
+      // Brings a cluster up unless one is, or says what is skipped and why.
+      project('cluster', 600_000, false, ['test/cluster/global-setup.ts']),
     ],
   },
 });
