@@ -34,7 +34,7 @@ export function frameFaultError(fault: FrameFault): SqlError {
   return { severity: 'FATAL', code: SQLSTATE.protocolViolation, message };
 }
 
-/** Who gets the frames. Both methods must not throw for anything a peer can send. */
+/** Who gets the frames. An error thrown by frame() comes out of push() or resume() and ends the reader. */
 export interface FrameHandler {
   /** One whole frame: chunk[start] is the type byte, `end` is exclusive. The bytes stay valid and unchanged for ever. */
   frame(type: number, chunk: Buffer, start: number, end: number): void;
@@ -78,16 +78,19 @@ export class FrameReader {
     return bytes;
   }
 
-  /** Delivers every frame that is whole now. A fault is final: each later push returns it again. */
+  /**
+   * Delivers every frame that is whole now. A fault is final: each later push returns it again. So is an error that the
+   * handler throws: it comes out here, and chunks that still arrive while the connection is being closed are dropped.
+   */
   push(chunk: Buffer): FrameFault | undefined {
-    if (this.#paused || this.#held.length > 0 || this.#running) {
-      if (this.#fault === undefined) this.#held.push(chunk);
-      return this.#fault;
+    // Still running: the handler threw, for no socket delivers a chunk inside the delivery of another.
+    if (this.#fault !== undefined || this.#running) return this.#fault;
+    if (this.#paused) {
+      this.#held.push(chunk);
+      return undefined;
     }
-    if (this.#fault !== undefined) return this.#fault;
     this.#running = true;
     this.#deliver(chunk, 0);
-    if (this.#held.length > 0 && !this.#paused) this.#deliverHeld();
     this.#running = false;
     this.#handler.chunkEnd();
     return this.#fault;

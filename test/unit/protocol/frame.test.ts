@@ -101,6 +101,23 @@ describe('FrameReader', () => {
     expect(reader.bufferedBytes).toBe(0);
   });
 
+  it('is over when its handler throws: nothing more is delivered or kept', () => {
+    let frames = 0;
+    const reader = new FrameReader(
+      {
+        frame() {
+          frames += 1;
+          throw new Error('malformed');
+        },
+        chunkEnd() {},
+      },
+      100,
+    );
+    expect(() => reader.push(Buffer.concat([SYNC, SYNC]))).toThrow('malformed');
+    reader.push(Buffer.concat([SYNC, SYNC.subarray(1)]));
+    expect([frames, reader.bufferedBytes]).toEqual([1, 0]);
+  });
+
   it('says the end of every chunk once', () => {
     const collector = new Collector();
     const reader = new FrameReader(collector, 100);
