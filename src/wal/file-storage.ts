@@ -151,7 +151,8 @@ export class FileStorage extends FileReader implements Storage {
     };
     // `.ts` when run from the sources, `.js` when run from the compiled program.
     const url = new URL(`./sync-worker${path.extname(import.meta.url)}`, import.meta.url);
-    const worker = new Worker(url, { workerData: settings, name: 'wal' });
+    // None of the process's flags: some (`--eval`) make no sense for a thread and stop it from starting.
+    const worker = new Worker(url, { workerData: settings, name: 'wal', execArgv: [] });
     worker.on('message', (report: SyncReport) => this.#onReport(report));
     worker.on('error', (error) => this.#onThreadEnd(error));
     worker.on('exit', (code) => this.#onThreadEnd(new Error(`the writing thread ended with code ${code}`)));

@@ -43,9 +43,9 @@ async function runUntilPowerCut(disk: SimulatedDisk, cutAt: number, random: Rand
     };
     await Promise.all([1, 2, 3, 4, 5].map(writer));
   };
-  let failure: unknown;
+  let failure: Error | undefined;
   const working = work().catch((error: unknown) => {
-    failure = error;
+    failure = error instanceof Error ? error : new Error(String(error));
   });
   while (!storage.isDark && failure === undefined) await turn();
   if (failure !== undefined) throw failure;

@@ -1,8 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { noControlPoint } from '../../../src/kernel/control-point.ts';
+import { LogFiles } from '../../../src/wal/log-files.ts';
+import type { SegmentStart, StorageEvents } from '../../../src/wal/storage.ts';
 import { WalError, WalFailedError, WalLockedError } from '../../../src/wal/wal.ts';
 import { InlineStorage } from '../../support/wal/inline-storage.ts';
-import { diskWith, openLog, ownerRecordsOn, segmentsOn, startOn, TAG, text } from '../../support/wal/log-kit.ts';
+import {
+  bytesOf,
+  diskWith,
+  openLog,
+  ownerRecordsOn,
+  segmentsOn,
+  startOn,
+  TAG,
+  text,
+} from '../../support/wal/log-kit.ts';
 import { SimulatedDisk } from '../../support/wal/simulated-disk.ts';
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
@@ -202,10 +213,13 @@ describe('segments', () => {
     wal.onCheckpointDue = () => text([...live].join(' '));
     for (const index of range(30)) {
       await wal.append(TAG, text(`r${index}`));
-      live.add(`r${index}`); // in the turn in which the promise resolved, as promised
+      // In the turn in which the promise resolved, as promised, though some functions further up.
+      for (let depth = 0; depth < 10; depth += 1) await Promise.resolve();
+      live.add(`r${index}`);
     }
     const { opened, records } = await openLog({ storage: new InlineStorage(disk.afterKill()) });
     await opened.close();
+    expect(live.size).toBe(30);
     const before: string[] = [];
     for (const record of records) {
       if (record.tag === 1 && record.lsn > 1) expect(record.text).toBe(before.join(' '));
@@ -263,6 +277,43 @@ describe('segments', () => {
   });
 });
 
+describe('readers and pruners', () => {
+  it('a segment is not deleted while somebody reads', async () => {
+    const disk = await diskWith(40, { segmentBytes: 512 });
+    const gate = Promise.withResolvers<void>();
+    let isReading = false;
+    class SlowStorage extends InlineStorage {
+      override async read(name: string, position: number, length: number): Promise<Uint8Array> {
+        if (isReading) await gate.promise;
+        return super.read(name, position, length);
+      }
+    }
+    const { opened } = await openLog({ storage: new SlowStorage(disk), segmentBytes: 512 });
+    const wal = await opened.start(text('checkpoint'));
+    isReading = true;
+    const lsns: number[] = [];
+    const scanned = wal.scan((record) => lsns.push(record.lsn));
+    const pruned = wal.prune(() => false);
+    for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+    gate.resolve();
+    await Promise.all([scanned, pruned]);
+    expect(lsns).toEqual(range(wal.positions.committed));
+    expect(wal.segments()).toHaveLength(1);
+  });
+
+  it('publishing again over what a crash left between link and remove does not touch what was published', () => {
+    const disk = new SimulatedDisk();
+    const files = new LogFiles(disk);
+    let removals = 0;
+    disk.hook = (step) => {
+      if (step === 'remove' && ++removals === 2) throw new Error('killed here');
+    };
+    expect(() => files.publish('copy', text('first'))).toThrow('killed here');
+    expect(() => files.publish('copy', text('second'))).toThrow('EEXIST');
+    expect(bytesOf(disk, 'copy')).toEqual(text('first'));
+  });
+});
+
 describe('failures', () => {
   for (const step of ['write', 'sync'] as const) {
     it(`PgDog 3: a ${step} error is never acknowledged, and nothing is acknowledged after it`, async () => {
@@ -286,6 +337,27 @@ describe('failures', () => {
       expect((await ownerRecordsOn(disk)).map((record) => record.text)).toContain('before');
     });
   }
+
+  it('a storage that reports a group after it failed is not believed', async () => {
+    class LateStorage extends InlineStorage {
+      events: StorageEvents | undefined;
+      override start(segment: SegmentStart, events: StorageEvents): Promise<void> {
+        this.events = events;
+        return super.start(segment, events);
+      }
+      override offer(): boolean {
+        return true;
+      }
+    }
+    const storage = new LateStorage(new SimulatedDisk());
+    const { opened } = await openLog({ storage });
+    const wal = await opened.start(text('checkpoint'));
+    const told = wal.append(TAG, text('r1'));
+    storage.events?.failed('wrote', new Error('EIO'));
+    storage.events?.durable({ lastLsn: 2, lastCrc: 0 });
+    await expect(told).rejects.toBeInstanceOf(WalFailedError);
+    expect(wal.positions).toMatchObject({ committed: 1, durable: 1 });
+  });
 
   it('an error while a segment begins fails the log, also for those who wait in the queue', async () => {
     const disk = new SimulatedDisk();
