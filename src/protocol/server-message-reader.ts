@@ -38,9 +38,9 @@ export function isFatalSeverity(severity: string): boolean {
 }
 
 export function readReadyForQuery(chunk: Buffer, start: number, end: number): number {
-  const reader = body(chunk, start, end);
-  const status = reader.uint8();
-  reader.finish();
+  // Once a statement: read in place, without a cursor.
+  const status = chunk[start + HEADER_BYTES];
+  if (end - start !== HEADER_BYTES + 1) throw new MalformedMessage('invalid message format');
   if (status !== STATUS.idle && status !== STATUS.transaction && status !== STATUS.failed) {
     throw new MalformedMessage(`unknown transaction status ${status} in ReadyForQuery`);
   }
@@ -104,10 +104,11 @@ export function readBackendKeyData(chunk: Buffer, start: number, end: number): {
 
 /** The command tag, e.g. `UPDATE 3` or `PREPARE TRANSACTION`. */
 export function readCommandComplete(chunk: Buffer, start: number, end: number): string {
-  const reader = body(chunk, start, end);
-  const zero = reader.skipCString();
-  reader.finish();
-  return chunk.toString('latin1', start + HEADER_BYTES, zero);
+  // Once a statement: read in place, without a cursor. The tag ends where the frame ends.
+  if (end - start <= HEADER_BYTES || chunk.indexOf(0, start + HEADER_BYTES) !== end - 1) {
+    throw new MalformedMessage('invalid string in message');
+  }
+  return chunk.toString('latin1', start + HEADER_BYTES, end - 1);
 }
 
 /** Where the columns of a DataRow lie: two numbers each, chunk[from, to); -1, -1 for NULL. */

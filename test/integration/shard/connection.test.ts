@@ -178,7 +178,8 @@ describe('a pool', () => {
       return replies[1]?.kind === 'complete' && Number(replies[1].rows[0]?.[0]) === i;
     });
     expect((await Promise.all(work)).every(Boolean)).toBe(true);
-    expect(pool.stats()).toMatchObject({ opened: 3, leased: 0, waiting: 0 });
+    expect(pool.stats()).toMatchObject({ leased: 0, waiting: 0 });
+    expect(pool.stats().opened).toBeLessThanOrEqual(3);
     await pool.close();
   });
 
