@@ -53,23 +53,21 @@ export async function deriveVerifier(
   return { iterations, salt, storedKey, serverKey };
 }
 
-function base64(text: string): Buffer | undefined {
+/** Bytes of strict base64, undefined for anything else (Node alone would skip what it does not understand). */
+export function readBase64(text: string): Buffer | undefined {
   return /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)
     ? Buffer.from(text, 'base64')
     : undefined;
 }
-
-/** Bytes of strict base64, undefined for anything else (Node alone would skip what it does not understand). */
-export const readBase64 = base64;
 
 /** Reads `SCRAM-SHA-256$4096:salt$stored:server`, as in pg_authid.rolpassword; undefined when it is not that. */
 export function parseVerifier(secret: string): ScramVerifier | undefined {
   const match = /^SCRAM-SHA-256\$(\d{1,9}):([^$:]+)\$([^$:]+):([^$:]+)$/.exec(secret);
   if (match === null) return undefined;
   const iterations = Number(match[1]);
-  const salt = base64(match[2] ?? '');
-  const storedKey = base64(match[3] ?? '');
-  const serverKey = base64(match[4] ?? '');
+  const salt = readBase64(match[2] ?? '');
+  const storedKey = readBase64(match[3] ?? '');
+  const serverKey = readBase64(match[4] ?? '');
   if (iterations < 1 || !salt || storedKey?.length !== KEY_BYTES || serverKey?.length !== KEY_BYTES) return undefined;
   return { iterations, salt, storedKey, serverKey };
 }
