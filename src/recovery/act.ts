@@ -90,9 +90,9 @@ function conclude(
   if (kept) return { kind: 'held', held: heldBy(evidence, 'heuristic', true, outcomes) };
   const finished = outcomes.every(({ outcome }) => outcome.kind === 'finished');
   if (verdict === 'abort') {
-    // Nothing is recorded: a participant that could not be asked is found again when it shows a prepared branch.
+    // Nothing is recorded: what could not be asked, or is ending just now, is found again if it shows a prepared branch.
     const undone = outcomes.every(
-      ({ participant, outcome }) => outcome.kind === 'finished' || participant.state === 'U',
+      ({ participant, outcome }) => outcome.kind === 'finished' || 'UI'.includes(participant.state),
     );
     return { kind: undone ? 'rolled-back' : 'waiting' };
   }

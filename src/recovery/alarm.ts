@@ -16,7 +16,6 @@ export const ALARM_MEANING = {
   GidMistake: 'a prepared transaction is not what its name says it is',
   FenceFailed: 'connections of an earlier run could not be ended on a shard',
   ResolverNotAllowed: 'the recovery role may not do what recovery needs on a shard',
-  UnexpectedReply: 'a shard answered COMMIT PREPARED or ROLLBACK PREPARED with something unforeseen',
   LogUnreadable: 'the decision log could not be read, so nothing that depends on it was judged',
 } as const satisfies Record<string, string>;
 

@@ -11,6 +11,9 @@ import { EPOCH, ToldLog } from './told-log.ts';
 export const CLUSTER = 'k3x9q';
 export const INSTANCE = 'proxy-0';
 
+/** Parameters of shards on which only a session that asks for it waits for a standby, and then for ever. */
+export const SYNCHRONOUS = { synchronous_standby_names: 'nobody', synchronous_commit: 'local' };
+
 export interface Branch extends DecidedParticipant {
   readonly index: number;
 }
@@ -44,8 +47,8 @@ export class RecoveryGround implements AsyncDisposable {
     this.shards = shards;
   }
 
-  static async start(count: number): Promise<RecoveryGround> {
-    const ground = new RecoveryGround(await startShards(count, { fsync: false }));
+  static async start(count: number, parameters: Readonly<Record<string, string>> = {}): Promise<RecoveryGround> {
+    const ground = new RecoveryGround(await startShards(count, { parameters }));
     for (const index of ground.shards.shards.keys()) ground.probes.set(`shard-${index}`, ground.probe(index));
     await ground.shards.exec('CREATE TABLE t (id text, shard int)');
     return ground;
@@ -93,6 +96,26 @@ export class RecoveryGround implements AsyncDisposable {
       await client?.end();
     }
     return { transaction, key, branches, decision: { transaction, participants: branches, atMs: Date.now() } };
+  }
+
+  /** Prepares a branch on `shard` and starts its COMMIT PREPARED, which waits for a standby (see SYNCHRONOUS). */
+  async prepareWhileWaiting(
+    shard: number,
+    { transaction }: PreparedByHand,
+  ): Promise<{ gid: string; done: Promise<unknown> }> {
+    const client = await this.client(shard, EPOCH);
+    const { xid, timeline } = await begin(client, shard, transactionKey(transaction));
+    const participants = [{ shard: `shard-${shard}`, xid, timeline }];
+    const gid = renderGid({ transaction, index: 0, count: 1, participants });
+    await client.query(`PREPARE TRANSACTION '${gid}'`);
+    await client.query('SET synchronous_commit = on');
+    const done = client.query(`COMMIT PREPARED '${gid}'`).finally(() => client.end());
+    const waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    for (let waits = 0; waits < 500; waits += 1) {
+      if ((await this.shards.query(shard, waiting)).length > 0) return { gid, done };
+      await systemClock.sleep(10);
+    }
+    throw new Error('COMMIT PREPARED never waited for the standby');
   }
 
   /** Rows of the transaction on each shard: 1 where it is committed, 0 where not. */
