@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { isNoSpace, systemErrorCode, WalDamageError, WalLockedError } from './errors.ts';
 import type { WalIdentity } from './log.ts';
 import type { LastSegment } from './log-reader.ts';
-import { RESERVE_FILE } from './provision.ts';
+import { parseSpareName } from './provision.ts';
 import type { ReadableStorage, Storage, StoredFile } from './storage.ts';
 
 const WAL_ID_BYTES = 16;
@@ -52,9 +52,9 @@ export async function publishEpoch(storage: Storage, files: readonly StoredFile[
     // The lock should have kept the other out; where it does not work (some network file systems) the name still does.
     if (systemErrorCode(error) === 'EEXIST')
       throw new WalLockedError(storage.directory, 'a process that took its epoch');
-    const reserve = files.find((file) => file.name === RESERVE_FILE);
+    const reserve = files.find((file) => parseSpareName(file.name)?.role === 'reserve');
     if (!isNoSpace(error) || reserve === undefined) throw error;
-    await storage.cut(RESERVE_FILE, Math.max(0, reserve.bytes - EPOCH_SPACE_BYTES));
+    await storage.cut(reserve.name, Math.max(0, reserve.bytes - EPOCH_SPACE_BYTES));
     await storage.publish(name, bytes);
   }
 }

@@ -2,7 +2,7 @@
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,6 +24,7 @@ interface Appender {
   readonly told: string[];
   readonly ready: Promise<void>;
   readonly ended: Promise<number | null>;
+  isOver: boolean;
   kill(): void;
 }
 
@@ -36,7 +37,11 @@ function startAppender(directory: string, segmentBytes: number, writers: number,
   const lines = createInterface({ input: child.stdout });
   lines.on('line', (line) => (line === 'ready' ? resolve() : told.push(line)));
   const ended = Promise.all([once(child, 'exit'), once(lines, 'close')]).then(() => child.exitCode);
-  return { pid: child.pid ?? 0, told, ready, ended, kill: () => void child.kill('SIGKILL') };
+  const appender = { pid: child.pid ?? 0, told, ready, ended, isOver: false, kill: () => void child.kill('SIGKILL') };
+  child.on('exit', () => {
+    appender.isOver = true;
+  });
+  return appender;
 }
 
 async function read(directory: string): Promise<OpenedLog> {
@@ -55,7 +60,9 @@ describe('processes', () => {
     for (let round = 0; round < 8; round += 1) {
       const appender = startAppender(directory, 16_384, 8);
       await appender.ready;
-      while (appender.told.length < 50 + round * 90) await new Promise((resolve) => setTimeout(resolve, 2));
+      const enough = 50 + round * 90;
+      while (appender.told.length < enough && !appender.isOver) await new Promise((resolve) => setTimeout(resolve, 2));
+      expect(appender.isOver).toBe(false);
       appender.kill();
       await appender.ended;
       told.push(...appender.told);
@@ -115,7 +122,8 @@ describe('files', () => {
     const directory = freshDirectory();
     const { opened } = await openLog({ directory, segmentBytes: 1 << 20, reserveBytes: 1 << 19 });
     const wal = await opened.start(text('checkpoint'));
-    while (!existsSync(path.join(directory, 'next.spare'))) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!readdirSync(directory).some((name) => /^next.*spare$/.test(name)))
+      await new Promise((resolve) => setTimeout(resolve, 5));
     const sizes = readdirSync(directory).map((name) => ({ name, ...statSync(path.join(directory, name)) }));
     for (const { name, size, blocks } of sizes) {
       if (size >= 1 << 19) expect({ name, allocated: blocks * 512 >= size }).toEqual({ name, allocated: true });

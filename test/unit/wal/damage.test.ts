@@ -246,7 +246,7 @@ describe('what a crash explains is cut off, after a copy of it', () => {
       writtenAtMs: 0,
       owner: text('x'),
     });
-    disk.names.set('next.spare', { bytes: content.content, durable: content.content });
+    disk.names.set('next.99.spare', { bytes: content.content, durable: content.content });
     const { wal } = await startOn(disk);
     await wal.append(TAG, text('r3'));
     expect((await ownerRecordsOn(disk.afterKill())).map((record) => record.text)).toEqual(['r1', 'r2', 'r3']);
