@@ -66,7 +66,9 @@ export function planFor(segments: readonly SurveyedSegment[]): RepairPlan {
 
 /** True when `segment` may follow `before` in a log that opens. */
 function continues(segment: SurveyedSegment | undefined, before: SurveyedSegment | undefined): boolean {
-  return segment !== undefined && before !== undefined && segment.gap === undefined && problemsOf(before).length === 0;
+  if (segment === undefined || before === undefined || segment.gap !== undefined) return false;
+  // A gap before `before` is no problem of what follows it: its checkpoint restates what was live.
+  return problemsOf({ ...before, gap: undefined }).length === 0;
 }
 
 const behind = (segment: SurveyedSegment | undefined): number =>
