@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { classifyPrepare } from '../../../src/transaction/classify-reply.ts';
 import { transactionKey } from '../../../src/transaction/gid.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { CommitRig, type OpenBranch } from './commit-rig.ts';
@@ -92,15 +93,23 @@ describe('a shard that votes no', () => {
     expect(rig.handedOver).toEqual([]);
   });
 
-  it('PgDog 14: PREPARE of a failed transaction answers ROLLBACK, and that is a no', async () => {
+  it('a transaction that has failed on one shard is rolled back on all, and every connection stays usable', async () => {
     await using rig = await CommitRig.open(shards);
     const failed = await rig.join(1, insert());
     const branch = await failed.branch();
     await failed.link.command('SELECT fails');
     const outcome = await rig.coordinator.commit([await (await rig.join(0, insert())).branch(), branch]);
-    expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '40000' } });
+    expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '25P02' } });
     expect(await present()).toEqual([false, false, false]);
     expect(failed.link.reusable).toBe(true);
+  });
+
+  it('PgDog 14: a server answers PREPARE of a failed transaction with the tag ROLLBACK, and that is a no', async () => {
+    await using rig = await CommitRig.open(shards);
+    const { link } = await rig.join(1, insert());
+    await link.command('SELECT fails');
+    const vote = classifyPrepare('shard-1', await link.command("PREPARE TRANSACTION 'never'"));
+    expect(vote).toMatchObject({ kind: 'no', prepared: false });
   });
 
   it('what PREPARE refuses (a temporary table) is told in its own words', async () => {

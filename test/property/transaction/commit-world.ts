@@ -115,7 +115,7 @@ export class CommitWorld {
   }
 
   #execute(shard: FakeShard, sql: string): Promise<CommandReply> {
-    if (sql.startsWith('PREPARE')) this.prepared++;
+    if (sql.includes('PREPARE TRANSACTION')) this.prepared++;
     if (sql.startsWith('COMMIT PREPARED') && this.record !== 'committed') this.violations.push('I4');
     if (sql.startsWith('ROLLBACK')) {
       this.#undone = true;
@@ -182,7 +182,7 @@ function misbehave(shard: FakeShard, plan: BranchPlan): FakeShard {
     reply: complete('SELECT 1', [], [[plan.wrote ? '700' : null]]),
   });
   const vote = faultOf(plan.vote, complete('PREPARE TRANSACTION', [DOUBT]));
-  if (vote !== null) shard.breakOn(/^PREPARE/, vote);
+  if (vote !== null) shard.breakOn(/PREPARE TRANSACTION/, vote);
   // Without a deadline a plain COMMIT waits as long as its connection lives, as it does in PostgreSQL.
   const plain = faultOf(plan.vote.startsWith('hangs') ? 'none' : plan.vote, complete('COMMIT', [DOUBT]));
   if (plain !== null) shard.breakOn(/^COMMIT$/, plain);

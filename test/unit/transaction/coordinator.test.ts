@@ -137,11 +137,9 @@ describe('two writers or more', () => {
     });
     const gid = (i: number) => `as1:k3x9q:proxy-0.1789.1::${i}/2:shard-0=700@1,shard-2=900@1`;
     expect(bench.lines).toEqual([
-      'shard-0: SET LOCAL statement_timeout = 0',
-      `shard-0: PREPARE TRANSACTION '${gid(0)}'`,
+      `shard-0: SET LOCAL statement_timeout = 0; PREPARE TRANSACTION '${gid(0)}'`,
       'shard-1: COMMIT',
-      'shard-2: SET LOCAL statement_timeout = 0',
-      `shard-2: PREPARE TRANSACTION '${gid(1)}'`,
+      `shard-2: SET LOCAL statement_timeout = 0; PREPARE TRANSACTION '${gid(1)}'`,
       'log: COMMIT 1789.1',
       'log: committed',
       `shard-0: COMMIT PREPARED '${gid(0)}'`,
@@ -230,7 +228,9 @@ describe('two writers or more', () => {
 describe('a vote that is not yes', () => {
   it('aborts with the original error, rolls back what was prepared and logs nothing (I5)', async () => {
     const bench = new BenchOfShards(3);
-    bench.shard(1).breakOn(/^PREPARE/, { kind: 'reply', reply: refused('23503', 'foreign key'), executed: false });
+    bench
+      .shard(1)
+      .breakOn(/PREPARE TRANSACTION/, { kind: 'reply', reply: refused('23503', 'foreign key'), executed: false });
     bench.shard(1).fate = 'open';
     const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
     expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '23503', message: 'foreign key' } });
@@ -244,17 +244,27 @@ describe('a vote that is not yes', () => {
 
   it('PgDog 14: a PREPARE answered with the tag ROLLBACK is a no', async () => {
     const bench = new BenchOfShards(2);
-    bench.shard(1).fate = 'failed';
+    bench.shard(1).breakOn(/PREPARE TRANSACTION/, { kind: 'reply', reply: complete('ROLLBACK') });
     const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
     expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '40000' } });
+    expect(bench.shard(0).fate).toBe('aborted');
+    expect(bench.decisions).toEqual([]);
+  });
+
+  it('a transaction that had failed is rolled back, and its connection is fit for the next one', async () => {
+    const bench = new BenchOfShards(2);
+    bench.shard(1).fate = 'failed';
+    const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
+    expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '25P02' } });
     expect(bench.fates()).toEqual(['aborted', 'aborted']);
+    expect(bench.shard(1).sent.at(-1)).toBe('ROLLBACK');
     expect(bench.decisions).toEqual([]);
   });
 
   it('a PREPARE whose standby was not waited for is a no, and what it left is rolled back', async () => {
     const bench = new BenchOfShards(2);
     const reply = complete('PREPARE TRANSACTION', [REPLICATION_DOUBT]);
-    bench.shard(0).breakOn(/^PREPARE/, { kind: 'reply', reply, executed: true });
+    bench.shard(0).breakOn(/PREPARE TRANSACTION/, { kind: 'reply', reply, executed: true });
     const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
     expect(outcome).toMatchObject({ kind: 'aborted' });
     expect(bench.fates()).toEqual(['aborted', 'aborted']);
@@ -262,7 +272,7 @@ describe('a vote that is not yes', () => {
 
   it('PgDog 9: a PREPARE whose connection is lost goes to the resolver with its backend, never a ROLLBACK PREPARED of our own', async () => {
     const bench = new BenchOfShards(2);
-    bench.shard(0).breakOn(/^PREPARE/, { kind: 'lost', executed: true });
+    bench.shard(0).breakOn(/PREPARE TRANSACTION/, { kind: 'lost', executed: true });
     const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
     expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '40000' } });
     expect(bench.shard(0).sent.join()).not.toContain('ROLLBACK PREPARED');
@@ -280,8 +290,8 @@ describe('a vote that is not yes', () => {
 
   it('waits for the other votes before it answers, so that every connection is quiet', async () => {
     const bench = new BenchOfShards(2);
-    bench.shard(0).breakOn(/^PREPARE/, { kind: 'reply', reply: refused('23505') });
-    bench.shard(1).breakOn(/^PREPARE/, { kind: 'hang', executed: true });
+    bench.shard(0).breakOn(/PREPARE TRANSACTION/, { kind: 'reply', reply: refused('23505') });
+    bench.shard(1).breakOn(/PREPARE TRANSACTION/, { kind: 'hang', executed: true });
     let outcome: unknown;
     void bench.coordinator.commit(bench.shards.map((shard) => shard.branch())).then((told) => {
       outcome = told;
@@ -296,7 +306,7 @@ describe('a vote that is not yes', () => {
 
   it('that does not come in time aborts, and says who was slow', async () => {
     const bench = new BenchOfShards(2);
-    bench.shard(1).breakOn(/^PREPARE/, { kind: 'hang', executed: true });
+    bench.shard(1).breakOn(/PREPARE TRANSACTION/, { kind: 'hang', executed: true });
     const outcome = bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
     await bench.clock.advance(1_500);
     expect(await outcome).toMatchObject({ kind: 'aborted', error: { message: expect.stringContaining('shard-1') } });
@@ -306,8 +316,8 @@ describe('a vote that is not yes', () => {
 
   it('tells the definite error rather than the lost connection that came first', async () => {
     const bench = new BenchOfShards(2);
-    bench.shard(0).breakOn(/^PREPARE/, { kind: 'lost', executed: false });
-    bench.shard(1).breakOn(/^PREPARE/, { kind: 'reply', reply: refused('23505') });
+    bench.shard(0).breakOn(/PREPARE TRANSACTION/, { kind: 'lost', executed: false });
+    bench.shard(1).breakOn(/PREPARE TRANSACTION/, { kind: 'reply', reply: refused('23505') });
     const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
     expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '23505' } });
   });

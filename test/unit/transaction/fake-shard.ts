@@ -86,8 +86,8 @@ export class FakeShard implements BranchLink {
   }
 
   #execute(sql: string): CommandReply {
-    if (sql === 'SET LOCAL statement_timeout = 0') return this.fate === 'failed' ? refused('25P02') : complete('SET');
-    if (sql.startsWith('PREPARE TRANSACTION')) return this.#prepare(/'(.*)'/.exec(sql)?.[1] ?? '');
+    const prepare = /^SET LOCAL statement_timeout = 0; PREPARE TRANSACTION '(.*)'$/.exec(sql);
+    if (prepare !== null) return this.#prepare(prepare[1] ?? '');
     if (sql === 'COMMIT') return this.#end('committed', 'COMMIT');
     if (sql === 'ROLLBACK') return this.#end('aborted', 'ROLLBACK');
     if (sql === 'SELECT pg_catalog.pg_current_xact_id_if_assigned()') return complete('SELECT 1', [], [['700']]);
@@ -99,7 +99,8 @@ export class FakeShard implements BranchLink {
   }
 
   #prepare(gid: string): CommandReply {
-    if (this.fate !== 'open') return this.#end('aborted', 'ROLLBACK');
+    if (this.fate === 'failed') return refused('25P02');
+    if (this.fate !== 'open') return complete('ROLLBACK');
     this.fate = 'prepared';
     this.gid = gid;
     return complete('PREPARE TRANSACTION');
