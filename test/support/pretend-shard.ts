@@ -135,6 +135,7 @@ class PretendProbe implements ShardProbe {
 
   #end(what: string, matches: (branch: PretendBranch) => boolean): Promise<Answer<Fenced>> {
     return this.#answer(what, () => {
+      if (this.#server.unended > 0) return { terminated: 0, remaining: this.#server.unended };
       const ending = [...this.#server.branches.values()].filter(
         (branch) => branch.life === 'working' && matches(branch),
       );

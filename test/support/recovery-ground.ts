@@ -109,7 +109,7 @@ export class RecoveryGround implements AsyncDisposable {
     const gid = renderGid({ transaction, index: 0, count: 1, participants });
     await client.query(`PREPARE TRANSACTION '${gid}'`);
     await client.query('SET synchronous_commit = on');
-    const done = client.query(`COMMIT PREPARED '${gid}'`).finally(() => client.end());
+    const done = client.query(`COMMIT PREPARED '${gid}'`).finally(() => void client.end());
     const waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     for (let waits = 0; waits < 500; waits += 1) {
       if ((await this.shards.query(shard, waiting)).length > 0) return { gid, done };

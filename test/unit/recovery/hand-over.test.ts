@@ -119,6 +119,18 @@ describe('what was handed over', () => {
     expect(handing.finished).toEqual(['shard-0']);
   });
 
+  it('a backend that does not end keeps its participant open: its PREPARE may still come', async () => {
+    const handing = new Handing(1);
+    const laidOut = handing.world.layOut({ 0: 'aborted' }, { epoch: EPOCH });
+    handing.world.shard(0).unended = 1;
+    handing.give(laidOut, 'abort', { identity: IDENTITY });
+    await handing.clock.pass(20_000);
+    expect(handing.finished).toEqual([]);
+    handing.world.shard(0).unended = 0;
+    await handing.clock.pass(7_000);
+    expect(handing.finished).toEqual(['shard-0']);
+  });
+
   it('without a backend to end, an abort ends whoever still carries the xid', async () => {
     const handing = new Handing(1);
     const laidOut = handing.world.layOut({ 0: 'working' }, { epoch: EPOCH });

@@ -91,6 +91,14 @@ describe('shards that do not answer', () => {
     expect(world.log.ended.size).toBe(0);
   });
 
+  it('PgDog 10: without a log, a shard that was removed is a reason to hold, whatever the others say', async () => {
+    const world = new PretendWorld(2);
+    const old = world.layOut({ 0: 'prepared', 1: 'prepared' }, { epoch: 900 });
+    const report = await world.recovery({ probes: new Map([['shard-0', world.shard(0).probe()]]) }).firstPass();
+    expect(world.lives(old)).toBe('pp');
+    expect(report.held).toMatchObject([{ reason: 'lost-unreachable', askHuman: false }]);
+  });
+
   it('Zalando #1928: a standby is not asked; what it would say is not evidence', async () => {
     const world = new PretendWorld(2);
     world.layOut({ 0: 'prepared', 1: 'prepared' }, { decided: true });
