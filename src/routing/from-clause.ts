@@ -39,6 +39,8 @@ export function readFromItem(node: Node, level: Level, withs: WithScope | undefi
       subquery !== undefined &&
       'SelectStmt' in subquery &&
       subquery.SelectStmt.valuesLists !== undefined &&
+      subquery.SelectStmt.limitCount === undefined &&
+      subquery.SelectStmt.limitOffset === undefined &&
       lateral !== true;
     const distribution: Distribution =
       valuesOnly && walker.scopes.instances.length === before ? REPLICATED : { kind: 'unknown', why: 'a sub-select' };

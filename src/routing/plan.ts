@@ -11,6 +11,8 @@ export interface RoutingError {
   readonly message: string;
   readonly detail?: string | undefined;
   readonly hint?: string | undefined;
+  /** Place in the client's text, characters from 1; only syntax errors have one. */
+  readonly position?: string | undefined;
 }
 
 /** The values of one Bind, read in place; `index` counts from 0 (`$1` is 0). */
@@ -67,6 +69,9 @@ export interface PlannedStatement {
 export interface QueryPlan {
   /** Empty = EmptyQuery. */
   readonly statements: readonly PlannedStatement[];
-  /** The text does not parse: it goes to any one shard, so that PostgreSQL writes the error with the exact position. */
+  /**
+   * The text may be sent to any shard unread. Never true today: libpg-query refuses a few texts that PostgreSQL runs
+   * (a string continued over a comment), so a text that does not parse is one statement refused with 42601.
+   */
   readonly unparsable: boolean;
 }

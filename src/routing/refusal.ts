@@ -32,5 +32,5 @@ export function bindHint(
   tables: readonly { readonly schema: string; readonly name: string; readonly key: string }[],
 ): string {
   const keys = [...new Set(tables.map((table) => `${table.key} of ${table.schema}.${table.name}`))];
-  return `Bind the shard key (${keys.join(', ')}) to one value, or use ${HINT_BY_HAND.slice(0, 1).toLowerCase()}${HINT_BY_HAND.slice(1)}`;
+  return `Bind the shard key (${keys.join(', ')}) to one value. Otherwise: ${HINT_BY_HAND}`;
 }

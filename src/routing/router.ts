@@ -9,7 +9,7 @@ import { holeFinder } from './hole-finder.ts';
 import { Placement } from './placement.ts';
 import type { QueryPlan } from './plan.ts';
 import { type CompiledStatement, compileStatement, plannedStatement } from './planned-statement.ts';
-import { refuseWith } from './refusal.ts';
+import { type Refused, refuseWith } from './refusal.ts';
 import type { Topology } from './topology.ts';
 
 export interface RouterOptions {
@@ -25,7 +25,6 @@ const PLAN_CACHE_CHARACTERS_MAX = 16 * 1024 * 1024;
 const TOUCH_EVERY = 64;
 
 const EMPTY: QueryPlan = { statements: [], unparsable: false };
-const UNPARSABLE: QueryPlan = { statements: [], unparsable: true };
 
 export class Router {
   readonly topology: Topology;
@@ -116,7 +115,10 @@ export class Router {
     const outcome = parse(text);
     switch (outcome.kind) {
       case 'syntaxError':
-        return UNPARSABLE;
+        return {
+          statements: [refusedStatement(text, syntaxError(outcome.message, outcome.position))],
+          unparsable: false,
+        };
       case 'tooComplex': {
         const route = refuseWith('54001', `statement too complex: ${outcome.message}`, 'Send it in smaller pieces.');
         return { statements: [refusedStatement(text, route)], unparsable: false };
@@ -139,7 +141,11 @@ export class Router {
   }
 }
 
-function refusedStatement(text: string, route: ReturnType<typeof refuseWith>): QueryPlan['statements'][number] {
+function syntaxError(message: string, position: number): Refused {
+  return { kind: 'refused', error: { code: '42601', message, position: String(position) } };
+}
+
+function refusedStatement(text: string, route: Refused): QueryPlan['statements'][number] {
   return {
     text,
     action: { kind: 'query', merge: 'first' },

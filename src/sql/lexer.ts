@@ -52,11 +52,12 @@ const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z_0-9\u0080-\uffff]*)?\$/y;
 /** `'` after white space with a newline in it continues the string before it. */
 const CONTINUATION = /(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*'/y;
 const OTHER_NUMBER =
-  /0x(?:_?[0-9a-f])+|0o(?:_?[0-7])+|0b(?:_?[01])+|(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:e[+-]?\d+(?:_\d+)*)?/iy;
+  /0x(?:_?[0-9a-f])+|0o(?:_?[0-7])+|0b(?:_?[01])+|(?:\d+(?:_\d+)*(?:\.(?!\.)(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:e[+-]?\d+(?:_\d+)*)?/iy;
 
 /** A cursor over one text: `next()` moves to the next token and returns its kind; `start` and `end` say where it is. */
 export class Lexer {
   readonly #text: string;
+  #disputed = false;
   start = 0;
   end = 0;
 
@@ -74,11 +75,11 @@ export class Lexer {
     if (at >= text.length) return TOKEN.end;
     if (code >= 128) return this.#word(code);
     const kind = CLASS[code];
-    if (kind === WORD_START) return this.#word(code);
+    if (kind === WORD_START) return this.#settled(this.#word(code));
     if (kind === DIGIT) return this.#number();
     switch (code) {
       case QUOTE:
-        return this.#string(at, TOKEN.string);
+        return this.#settled(this.#string(at, TOKEN.string));
       case DOUBLE_QUOTE:
         return this.#closing(at + 1, DOUBLE_QUOTE) ? TOKEN.quotedName : TOKEN.malformed;
       case DOLLAR:
@@ -91,6 +92,11 @@ export class Lexer {
         break;
       case DOT:
         if (isDigit(text.charCodeAt(at + 1))) return this.#otherNumber();
+        // `..` is one token: in 1..2 the 2 is a number of its own.
+        if (text.charCodeAt(at + 1) === DOT) {
+          this.end = at + 2;
+          return TOKEN.punctuation;
+        }
         break;
       default:
         // Control characters (\v was not white space before 16) are left to the parser.
@@ -98,6 +104,10 @@ export class Lexer {
     }
     this.end = at + 1;
     return TOKEN.punctuation;
+  }
+
+  #settled(kind: TokenKind): TokenKind {
+    return this.#disputed ? this.#malformed() : kind;
   }
 
   /** The characters of the current token. */
@@ -225,7 +235,10 @@ export class Lexer {
     if (after !== DASH && !(after <= 0x20)) return false;
     CONTINUATION.lastIndex = this.end;
     if (!CONTINUATION.test(this.#text)) return false;
+    const between = this.#text.slice(this.end, CONTINUATION.lastIndex);
     this.end = CONTINUATION.lastIndex;
+    // PostgreSQL continues a string over a comment, libpg-query does not: nobody but the server can say what this is.
+    if (between.includes('--')) this.#disputed = true;
     return true;
   }
 

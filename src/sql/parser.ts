@@ -13,12 +13,13 @@ export interface ParsedStatement {
 }
 
 /**
- * - syntaxError: PostgreSQL refuses it too.
+ * - syntaxError: PostgreSQL refuses it too, with few exceptions (`'a' -- c ⏎ 'b'` is one string to it, an error to
+ *   libpg-query), so such a text must not be run anywhere. `position` counts characters from 1.
  * - tooComplex: a server might well run it, but it is too long or too deep to be read here, so nobody knows what it is.
  */
 export type ParseOutcome =
   | { readonly kind: 'parsed'; readonly statements: readonly ParsedStatement[] }
-  | { readonly kind: 'syntaxError'; readonly message: string }
+  | { readonly kind: 'syntaxError'; readonly message: string; readonly position: number }
   | { readonly kind: 'tooComplex'; readonly message: string };
 
 const TEXT_CHARACTERS_MAX = 16_000_000;
@@ -29,6 +30,7 @@ const TEXT_CHARACTERS_MAX = 16_000_000;
  */
 const NESTING_WEIGHT_MAX = 4_000;
 const PARENTHESIS_WEIGHT = 3;
+const MALFORMED_MAX = 4_000;
 const SET_OPERATION = /^(?:union|intersect|except)$/i;
 
 let loaded = false;
@@ -54,7 +56,9 @@ export function parse(text: string): ParseOutcome {
   try {
     return { kind: 'parsed', statements: cut(text, parseSync(text).stmts ?? []) };
   } catch (error) {
-    if (error instanceof SqlError) return { kind: 'syntaxError', message: error.message };
+    if (error instanceof SqlError) {
+      return { kind: 'syntaxError', message: error.message, position: (error.sqlDetails?.cursorPosition ?? 0) + 1 };
+    }
     // Not the client's fault: memory of the module can no longer be trusted.
     throw new InvariantError(`the SQL parser broke: ${String(error)}`, { cause: error });
   }
@@ -74,6 +78,8 @@ function nestingWeight(text: string): number {
   let most = 0;
   for (let kind = lexer.next(); kind !== TOKEN.end; kind = lexer.next()) {
     if (kind === TOKEN.comment || kind === TOKEN.string) continue;
+    // Nobody counts what stands behind it.
+    if (kind === TOKEN.malformed) return text.length - lexer.start > MALFORMED_MAX ? Number.POSITIVE_INFINITY : most;
     const code = kind === TOKEN.punctuation ? text.charCodeAt(lexer.start) : 0;
     if (code === 0x28 || code === 0x5b) {
       opened.push(floor);
