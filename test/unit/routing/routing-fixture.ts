@@ -30,11 +30,11 @@ export function newRouter(sharding: ShardingConfig = SHARDING, shards: readonly 
 
 export interface Value {
   readonly value: Buffer | string | null;
-  readonly format?: 0 | 1;
-  readonly oid?: number;
+  readonly format?: 0 | 1 | undefined;
+  readonly oid?: number | undefined;
 }
 
-export function bound(...values: readonly (Value | string | null)[]): BoundParameters {
+export function bound(...values: (Value | string | null)[]): BoundParameters {
   const at = (index: number): Value => {
     const value = values[index];
     if (value === undefined) throw new Error(`parameter ${index} does not exist`);
