@@ -46,17 +46,17 @@ async function killOnce(rig: CrashRig, random: Random, sum: Kills): Promise<void
   await rig.restartProxy();
   const backMs = Math.round(performance.now() - restarted);
   let outcome = await outcomeOf(shards, branches);
-  for (let tries = 0; outcome.left.length > 0 && tries < 200; tries++) {
+  for (let tries = 0; outcome.counts.left > 0 && tries < 200; tries++) {
     await sleep(50);
     outcome = await outcomeOf(shards, branches);
   }
   sum.inDoubt += inDoubt;
-  sum.committed += outcome.committed;
-  sum.rolledBack += outcome.rolledBack;
-  sum.mixed += outcome.mixed.length;
+  sum.committed += outcome.counts.committed;
+  sum.rolledBack += outcome.counts.rolledBack;
+  sum.mixed += outcome.counts.mixed;
   say(
     `kill -9 no. ${sum.kills}: ${inDoubt} transactions in doubt on the shards; proxy back in ${backMs} ms; ` +
-      `${outcome.committed} committed, ${outcome.rolledBack} rolled back, ${outcome.left.length} left`,
+      `${outcome.counts.committed} committed, ${outcome.counts.rolledBack} rolled back, ${outcome.counts.left} left`,
   );
 }
 

@@ -23,6 +23,7 @@ export interface RigOptions {
 
 const HEAL_TIMEOUT_MS = 30_000;
 const USER = 'postgres';
+const walDirectoryIn = (directory: string) => path.join(directory, 'wal');
 
 export class CrashRig implements AsyncDisposable {
   readonly shards: Shards;
@@ -58,6 +59,11 @@ export class CrashRig implements AsyncDisposable {
       await shards[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** The proxy's log. */
+  get walDirectory(): string {
+    return walDirectoryIn(this.shards.directory);
   }
 
   /** Starts the next proxy on the same log and port, and waits until it is ready. */
@@ -112,7 +118,7 @@ function rigConfig(shards: Shards, port: number, more: Partial<ProxyConfigInput>
     instance: 'proxy-0',
     database: 'app',
     wal: {
-      directory: path.join(shards.directory, 'wal'),
+      directory: walDirectoryIn(shards.directory),
       segmentBytes: 256 * 1024,
       reserveBytes: 1024 * 1024,
       retentionMs: 2_000,

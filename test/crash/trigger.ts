@@ -1,4 +1,5 @@
 // The armed control point of a test proxy: kills or freezes its own process there, in whichever thread gets there.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlPointName } from '../../src/kernel/control-point.ts';
 
 export interface Armed {
@@ -8,10 +9,17 @@ export interface Armed {
   /** How often to pass before acting. */
   readonly skip: number;
   readonly signal: 'SIGKILL' | 'SIGSTOP';
+  /** Holds this one place for so long before acting, while everything else goes on: that is how halves come about. */
+  readonly holdMs?: number;
 }
 
 /** Between the main thread, which takes orders, and the log's thread, where the points around fsync are. */
 export const CHANNEL = 'atomshard-control-points';
+
+/** The kernel delivers this before the call returns: not one instruction of ours runs after it. */
+function act(signal: Armed['signal']): void {
+  process.kill(process.pid, signal);
+}
 
 export class Trigger {
   #armed: Armed | undefined;
@@ -22,13 +30,14 @@ export class Trigger {
     this.#passed = 0;
   }
 
-  reached(name: ControlPointName, participant?: number): void {
+  /** Nothing is returned, so nothing waits, except at the armed place when it is held. */
+  reached(name: ControlPointName, participant?: number): void | Promise<void> {
     const armed = this.#armed;
     if (armed === undefined || name !== armed.point) return;
     if (armed.participant !== undefined && participant !== armed.participant) return;
     if (this.#passed++ < armed.skip) return;
     this.#armed = undefined;
-    // The kernel delivers this before the call returns: not one instruction of ours runs after it.
-    process.kill(process.pid, armed.signal);
+    if (armed.holdMs !== undefined) return sleep(armed.holdMs).then(() => act(armed.signal));
+    act(armed.signal);
   }
 }

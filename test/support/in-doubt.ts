@@ -10,16 +10,19 @@ export interface PreparedBranch {
   /** `as1:<cluster>:<instance>.<epoch>.<seq>`: the same for all branches of one transaction. */
   readonly transaction: string;
   readonly xid: string;
+  /** How many branches the transaction has; those that are not prepared any more are committed, or never were. */
+  readonly count: number;
 }
 
+/** mixed: committed on one shard and rolled back on another, the one thing that must never be. left: not ended yet. */
+export type End = 'committed' | 'rolledBack' | 'mixed' | 'left';
+
 export interface Outcome {
-  /** Transactions, not branches. */
-  readonly committed: number;
-  readonly rolledBack: number;
-  /** Committed on one shard and rolled back on another: the one thing that must never be. */
-  readonly mixed: readonly string[];
-  /** Not ended yet. */
-  readonly left: readonly string[];
+  /** By transaction, not by branch. */
+  readonly ends: ReadonlyMap<string, End>;
+  readonly counts: Readonly<Record<End, number>>;
+  /** Committed ones of which a branch was not prepared any more when the list was made: it had committed already. */
+  readonly halfCommitted: number;
 }
 
 /** Asks one shard over a connection of its own. */
@@ -48,6 +51,7 @@ export async function preparedBranches(shards: readonly ShardAddress[]): Promise
         gid,
         transaction: gid.split(':').slice(0, 3).join(':'),
         xid,
+        count: Number(/:\d+\/(\d+):/.exec(gid)?.[1]),
       }));
     }),
   );
@@ -63,24 +67,30 @@ export async function outcomeOf(
   shards: readonly ShardAddress[],
   branches: readonly PreparedBranch[],
 ): Promise<Outcome> {
-  const ends = new Map<string, Set<string>>();
+  const statuses = new Map<string, string[]>();
   for (const shard of shards) {
     const mine = branches.filter((branch) => branch.shard === shard.name);
+    if (mine.length === 0) continue;
     const sql = 'SELECT xid, pg_xact_status(xid::xid8) AS status FROM unnest($1::text[]) AS xid';
     const rows = await askShard<{ xid: string; status: string }>(shard, sql, [mine.map((branch) => branch.xid)]);
     const statusOf = new Map(rows.map((row) => [row.xid, row.status]));
     for (const { transaction, xid } of mine)
-      ends.set(transaction, (ends.get(transaction) ?? new Set()).add(statusOf.get(xid) ?? 'unknown'));
+      statuses.set(transaction, [...(statuses.get(transaction) ?? []), statusOf.get(xid) ?? 'unknown']);
   }
-  const only = (status: string) => [...ends.values()].filter((set) => set.size === 1 && set.has(status)).length;
-  const having = (wanted: (set: ReadonlySet<string>) => boolean) =>
-    [...ends].flatMap(([transaction, set]) => (wanted(set) ? [transaction] : []));
-  return {
-    committed: only('committed'),
-    rolledBack: only('aborted'),
-    mixed: having((set) => set.has('committed') && set.has('aborted')),
-    left: having((set) => [...set].some((status) => status !== 'committed' && status !== 'aborted')),
-  };
+  const ends = new Map([...statuses].map(([transaction, each]) => [transaction, endOf(each)]));
+  const counts: Record<End, number> = { committed: 0, rolledBack: 0, mixed: 0, left: 0 };
+  for (const end of ends.values()) counts[end] += 1;
+  const halfCommitted = [...ends].filter(([transaction, end]) => {
+    const found = branches.filter((branch) => branch.transaction === transaction);
+    return end === 'committed' && found.length < (found[0]?.count ?? 0);
+  });
+  return { ends, counts, halfCommitted: halfCommitted.length };
+}
+
+function endOf(statuses: readonly string[]): End {
+  if (statuses.every((status) => status === 'committed')) return 'committed';
+  if (statuses.every((status) => status === 'aborted')) return 'rolledBack';
+  return statuses.includes('committed') && statuses.includes('aborted') ? 'mixed' : 'left';
 }
 
 /** Waits until nothing of ours is prepared any more; false when it still is after `timeoutMs`. */
