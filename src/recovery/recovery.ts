@@ -11,7 +11,7 @@ import type { Alarm } from './alarm.ts';
 import { gather, type RecoverySubject } from './gather.ts';
 import { HandOver } from './hand-over.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
-import { mergeReports, type PassReport, reportOf } from './report.ts';
+import { mergeReports, type PassReport, reportOf, withNewAlarms } from './report.ts';
 import type { ShardProbe } from './shard-probe.ts';
 
 export interface RecoveryDeps {
@@ -47,6 +47,7 @@ export class Recovery implements Resolver {
   #words = new Map<string, LogEvidence>();
   #passing: Promise<PassReport> | null = null;
   #loop: Promise<void> | null = null;
+  #lastReport: PassReport | null = null;
   #unreachable = new Set<string>();
 
   constructor(deps: RecoveryDeps) {
@@ -91,6 +92,11 @@ export class Recovery implements Resolver {
     this.#handOver.take(unfinished, done);
   }
 
+  /** What the last pass found; null before the first. */
+  get lastReport(): PassReport | null {
+    return this.#lastReport;
+  }
+
   /** Participants handed over and not finished yet. */
   get handedOverCount(): number {
     return this.#handOver.openCount;
@@ -127,6 +133,8 @@ export class Recovery implements Resolver {
       await this.#deps.clock.sleep(ROUND_PAUSE_MS, this.#stopping.signal);
       report = mergeReports(report, await this.#round());
     }
+    report = withNewAlarms(report, this.#lastReport);
+    this.#lastReport = report;
     this.#deps.onReport?.(report);
     return report;
   }

@@ -32,13 +32,17 @@ export interface PassReport {
   readonly unreachableShards: readonly { readonly shard: string; readonly reason: string }[];
   /** Backends of earlier runs of this instance that were ended. */
   readonly backendsFenced: number;
+  /** Everything that is wrong now, in every report as long as it is. */
   readonly alarms: readonly Alarm[];
+  /** Those of `alarms` that the report before did not have: what a log should say once. */
+  readonly newAlarms: readonly Alarm[];
   readonly durationMs: number;
 }
 
 /** The report of one round. */
 export function reportOf(gathered: Gathered, settled: readonly Settled[], durationMs: number): PassReport {
   const count = (kind: Settled['kind']) => settled.filter((one) => one.kind === kind).length;
+  const alarms = [...gathered.alarms, ...settled.flatMap((one) => one.alarms)];
   const contradictory = gathered.contradictory.map((transaction) => ({
     transaction,
     reason: 'contradictory',
@@ -56,7 +60,8 @@ export function reportOf(gathered: Gathered, settled: readonly Settled[], durati
     otherInstances: gathered.otherInstances,
     unreachableShards: gathered.unreachable,
     backendsFenced: gathered.backendsFenced,
-    alarms: [...gathered.alarms, ...settled.flatMap(({ alarms }) => alarms)],
+    alarms,
+    newAlarms: alarms,
     durationMs,
   };
 }
@@ -75,6 +80,12 @@ export function mergeReports(earlier: PassReport, later: PassReport): PassReport
     alarms: [...earlier.alarms.filter((alarm) => !known.has(alarmKey(alarm))), ...later.alarms],
     durationMs: earlier.durationMs + later.durationMs,
   };
+}
+
+/** `report` with its new alarms told from those that `before` already had. */
+export function withNewAlarms(report: PassReport, before: PassReport | null): PassReport {
+  const known = new Set(before?.alarms.map(alarmKey));
+  return { ...report, newAlarms: report.alarms.filter((alarm) => !known.has(alarmKey(alarm))) };
 }
 
 function alarmKey({ kind, transaction = '', shard = '' }: Alarm): string {

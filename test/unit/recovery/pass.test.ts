@@ -119,6 +119,7 @@ describe('what nobody may settle quietly', () => {
     const later = await recovery.pass();
     expect(kinds(first)).toEqual(['HeuristicRollback']);
     expect(kinds(later)).toEqual(['HeuristicMixed', 'HeuristicRollback']);
+    expect(later.newAlarms.map(({ kind }) => kind)).toEqual(['HeuristicMixed']);
     for (const { held } of [first, later]) expect(held).toMatchObject([{ reason: 'heuristic', askHuman: true }]);
     expect(world.lives(decided)).toBe('ca');
     expect(world.log.ended.size).toBe(0);
