@@ -1,7 +1,7 @@
 // Before the cluster tests: brings a cluster up, or says by name what is skipped and why. One that was up stays up.
 import type { TestProject } from 'vitest/node';
 import { foldersFrom } from './harness/folders.ts';
-import { DEFAULT_NAME, NoWayToACluster, openOrCreate, openRecorded, wayFor } from './harness/open.ts';
+import { DEFAULT_NAME, findRecorded, NoWayToACluster, openOrCreate, wayFor } from './harness/open.ts';
 import { readRecord } from './harness/record.ts';
 import { stderrReport } from './harness/report.ts';
 
@@ -41,7 +41,5 @@ export async function setup(project: TestProject): Promise<void> {
 
 export async function teardown(): Promise<void> {
   if (!ours) return;
-  const report = stderrReport();
-  const cluster = await openRecorded(folders, name, report);
-  await cluster?.down(report);
+  await findRecorded(folders, name)?.down(stderrReport());
 }

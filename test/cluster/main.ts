@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander';
 import type { Cluster } from './harness/cluster.ts';
 import { foldersFrom } from './harness/folders.ts';
-import { DEFAULT_NAME, openOrCreate, openRecorded, wayFor } from './harness/open.ts';
+import { DEFAULT_NAME, findRecorded, openOrCreate, openRecorded, wayFor } from './harness/open.ts';
 import { listRecords } from './harness/record.ts';
 import { type Report, silentReport, stderrReport } from './harness/report.ts';
 import { buildImages, IMAGE_NAMES, type ImageName, imageNames, isAvailable } from './images/catalogue.ts';
@@ -54,7 +54,7 @@ program
     const report = stderrReport();
     const names = all === true ? listRecords(folders).map(({ name }) => name) : [options().name];
     for (const name of names) {
-      const cluster = await openRecorded(folders, name, silentReport);
+      const cluster = findRecorded(folders, name);
       if (cluster === undefined) report.say(`cluster ${name}: nothing to do`);
       else await cluster.down(report);
     }

@@ -7,6 +7,15 @@ import { testNamespace } from './harness/namespaces.ts';
 import { pod, web } from './platform/objects.ts';
 import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
 
+const FRIEND = { podSelector: { matchLabels: { role: 'friend' } } };
+
+const policy = (name: string, matchLabels: object, rules: { ingress: object[] } | { egress: object[] }): object => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'NetworkPolicy',
+  metadata: { name },
+  spec: { podSelector: { matchLabels }, policyTypes: ['ingress' in rules ? 'Ingress' : 'Egress'], ...rules },
+});
+
 describe.skipIf(noCluster)('pods', () => {
   let { cluster, images }: TestCluster = {} as TestCluster;
   beforeAll(async () => {
@@ -26,6 +35,40 @@ describe.skipIf(noCluster)('pods', () => {
     const addresses = (await kubectl.value('pod -l app=web', '.items[*].status.podIP')).split(' ');
     const answer = await kubectl.run(['exec', 'caller', '--', 'nslookup', `web.${space.name}.svc.cluster.local`]);
     for (const address of addresses) expect(answer).toContain(address);
+  });
+
+  it('are reached and reach out only as NetworkPolicies allow', async (context) => {
+    if (cluster.enforcesNetworkPolicy !== true) {
+      context.skip('nobody knows whether the network plug-in of the cluster that was given enforces policies');
+    }
+    await using space = await testNamespace(cluster.kubectl, 'policy');
+    const { kubectl } = space;
+    const callers = ['friend', 'stranger'].map((role) => pod(role, images.busybox, { labels: { role } }));
+    await kubectl.apply([...web(images.busybox, { replicas: 1 }), ...callers]);
+    await kubectl.run(['rollout', 'status', 'statefulset/web', '--timeout=90s']);
+    await kubectl.run(['wait', '--for=condition=Ready', 'pod/friend', 'pod/stranger', '--timeout=60s']);
+    const address = await kubectl.value('pod web-0', '.status.podIP');
+    const reaches = async (role: string): Promise<boolean> => {
+      const call = ['exec', role, '--', 'timeout', '2', 'wget', '-qO-', `http://${address}:8080/`];
+      return (await kubectl.try(call)).code === 0;
+    };
+    const settles = (role: string, wanted: boolean) =>
+      waitFor(`${role} ${wanted ? 'reaches' : 'does not reach'} web`, 30_000, async () =>
+        (await reaches(role)) === wanted ? true : undefined,
+      );
+    // The premise: without a policy both get through.
+    await settles('friend', true);
+    await settles('stranger', true);
+
+    await kubectl.apply([policy('web', { app: 'web' }, { ingress: [{ from: [FRIEND], ports: [{ port: 8080 }] }] })]);
+    await settles('stranger', false);
+    expect(await reaches('friend')).toBe(true);
+
+    await kubectl.apply([policy('silent', { role: 'friend' }, { egress: [] })]);
+    await settles('friend', false);
+    await kubectl.run(['delete', 'networkpolicy', 'web', 'silent']);
+    await settles('friend', true);
+    await settles('stranger', true);
   });
 
   it('run commands with their exit code and input, stream their logs, and forward a port', async () => {

@@ -1,5 +1,6 @@
 // Certificates and kubeconfigs of a bare cluster, made by kubeadm: it knows the conventions of its own version, so that none are copied here.
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import type { Programs } from '../harness/build.ts';
 import { run } from '../harness/command.ts';
 import { kubernetesVersion, versionIn } from '../harness/programs.ts';
@@ -40,7 +41,27 @@ export async function ensureAuthority(layout: BareLayout, programs: Programs): P
   writeFileSync(files.proxy, await userKubeconfig(layout, programs, ['--client-name', 'system:kube-proxy']));
   // A member of system:masters needs no role binding, so it works from the first second on.
   const admin = ['--client-name', 'atomshard-tests', '--org', 'system:masters'];
-  writeFileSync(files.admin, await userKubeconfig(layout, programs, admin), { mode: 0o600 });
+  const kubeconfig = await userKubeconfig(layout, programs, admin);
+  const pair = clientCertificate(kubeconfig);
+  writeFileSync(files.adminCertificate, pair.certificate);
+  writeFileSync(files.adminKey, pair.key, { mode: 0o600 });
+  writeFileSync(files.admin, kubeconfig, { mode: 0o600 });
+}
+
+interface KubeconfigUsers {
+  readonly users: readonly {
+    readonly user: { readonly 'client-certificate-data': string; readonly 'client-key-data': string };
+  }[];
+}
+
+/** The certificate and key inside a kubeconfig, as PEM. Throws when it holds no user. */
+function clientCertificate(kubeconfig: string): { certificate: Buffer; key: Buffer } {
+  const [first] = (parse(kubeconfig) as KubeconfigUsers).users;
+  if (first === undefined) throw new Error('the kubeconfig holds no user');
+  return {
+    certificate: Buffer.from(first.user['client-certificate-data'], 'base64'),
+    key: Buffer.from(first.user['client-key-data'], 'base64'),
+  };
 }
 
 /** Makes the kubeconfig of one node's kubelet, unless it is there. */

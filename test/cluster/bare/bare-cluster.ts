@@ -23,7 +23,8 @@ const READY_TIMEOUT_MS = 120_000;
 
 export class BareCluster implements Cluster {
   readonly canBreak = true;
-  readonly enforcesNetworkPolicy = false;
+  /** By modules/netpolicy, since the bridge plug-in does not. */
+  readonly enforcesNetworkPolicy = true;
   readonly #folders: Folders;
   #record: ClusterRecord;
   #parts: NodeParts | undefined;

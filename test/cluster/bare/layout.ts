@@ -93,6 +93,8 @@ export function authorityFiles(layout: BareLayout) {
     kubeadmLog: below('kubeadm.log'),
     kubeconfigs: below('kubeconfig'),
     admin: below('kubeconfig', 'admin.conf'),
+    adminCertificate: below('pki', 'admin.crt'),
+    adminKey: below('pki', 'admin.key'),
     controllerManager: below('kubeconfig', 'controller-manager.conf'),
     scheduler: below('kubeconfig', 'scheduler.conf'),
     proxy: below('kubeconfig', 'proxy.conf'),

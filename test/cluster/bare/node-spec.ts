@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Programs } from '../harness/build.ts';
 import { controlPlane } from './control-plane.ts';
-import { authorityFiles, type BareLayout, nodeAddress, nodeFiles, nodeName } from './layout.ts';
+import { API_PORT, authorityFiles, type BareLayout, nodeAddress, nodeFiles, nodeName } from './layout.ts';
 import { VOLUMES_IN_NODE } from './node-config.ts';
 
 export interface Mount {
@@ -57,6 +57,7 @@ export function nodeSpec(inputs: NodeInputs): NodeSpec {
   const log = (name: string) => path.join(files.log, `${name}.log`);
   const keep = (name: string, argv: readonly string[]): Step => ({ keep: name, argv, log: log(name) });
   const plane = controlPlane(layout, programs);
+  const authority = authorityFiles(layout);
   const first = index === 1;
   return {
     hostname: nodeName(index),
@@ -97,7 +98,7 @@ export function nodeSpec(inputs: NodeInputs): NodeSpec {
       keep('kubelet', [
         programs.program('kubelet'),
         `--config=${files.kubeletConfig}`,
-        `--kubeconfig=${authorityFiles(layout).kubelet(index)}`,
+        `--kubeconfig=${authority.kubelet(index)}`,
         `--root-dir=${files.kubeletRoot}`,
         `--cert-dir=${files.kubeletCertificates}`,
         `--hostname-override=${nodeName(index)}`,
@@ -105,6 +106,14 @@ export function nodeSpec(inputs: NodeInputs): NodeSpec {
         '--v=2',
       ]),
       keep('kube-proxy', [programs.program('kube-proxy'), `--config=${files.proxyConfig}`]),
+      keep('netpolicy', [
+        programs.program('netpolicy'),
+        `--api=https://${nodeAddress(layout.slot, 1)}:${API_PORT}`,
+        `--ca=${authority.certificates}/ca.crt`,
+        `--cert=${authority.adminCertificate}`,
+        `--key=${authority.adminKey}`,
+        `--node=${nodeName(index)}`,
+      ]),
     ],
   };
 }

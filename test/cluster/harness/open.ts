@@ -45,19 +45,25 @@ export async function wayFor(
   return chooseWay(await gatherFacts(givenKubeconfig(kubeconfig, listRecords(folders))), only);
 }
 
-/** Opens the cluster on record under `name`; undefined when there is none. */
-export async function openRecorded(folders: Folders, name: string, report: Report): Promise<Cluster | undefined> {
+/** The cluster on record under `name`, good for `down` and nothing else: it builds nothing and asks nobody. */
+export function findRecorded(folders: Folders, name: string): Cluster | undefined {
   const record = readRecord(folders, name);
   switch (record?.way) {
     case undefined:
       return undefined;
     case 'bare':
-      return new BareCluster(folders, record).open(report);
+      return new BareCluster(folders, record);
     case 'kind':
       return new KindCluster(folders, record);
     case 'existing':
       return new ExistingCluster(folders, record);
   }
+}
+
+/** Opens the cluster on record under `name` with all its programs; undefined when there is none. */
+export async function openRecorded(folders: Folders, name: string, report: Report): Promise<Cluster | undefined> {
+  const cluster = findRecorded(folders, name);
+  return cluster instanceof BareCluster ? cluster.open(report) : cluster;
 }
 
 /** Opens the cluster of that name or makes its record, by `way`. It may still have to be brought up. */

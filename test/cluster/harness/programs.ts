@@ -22,6 +22,7 @@ const KUBE_VERSION_PACKAGES = ['k8s.io/component-base/version', 'k8s.io/client-g
 
 export const RECIPES = [
   { module: 'nodeinit', targets: ['.'], programs: ['nodeinit'] },
+  { module: 'netpolicy', targets: ['.'], programs: ['netpolicy'] },
   { module: 'pause', targets: ['.'], programs: ['pause'] },
   { module: 'cni', targets: ['tool'], programs: ['bridge', 'host-local', 'loopback', 'portmap'] },
   {
