@@ -52,7 +52,7 @@ export async function loadAccounts(shards: Shards, proxyPort: number): Promise<v
   await client.connect();
   await client.query('CREATE TABLE IF NOT EXISTS accounts (id bigint PRIMARY KEY, balance bigint NOT NULL)');
   for (let id = 1; id <= ACCOUNTS; id++)
-    await client.query('INSERT INTO accounts VALUES ($1, 1000) ON CONFLICT DO NOTHING', [id]);
+    await client.query('INSERT INTO accounts (id, balance) VALUES ($1, 1000) ON CONFLICT DO NOTHING', [id]);
   await client.end();
   await shards.query(0, 'CREATE TABLE IF NOT EXISTS accounts_all (id bigint PRIMARY KEY, balance bigint NOT NULL)');
   await shards.query(

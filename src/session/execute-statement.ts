@@ -121,7 +121,11 @@ function joinedShard(transaction: ClientTransaction | undefined): number | undef
 }
 
 export function routingSqlError(error: RoutingError): SqlError {
-  return sqlError(error.code, error.message, { detail: error.detail, hint: error.hint });
+  return sqlError(error.code, error.message, {
+    detail: error.detail,
+    hint: error.hint,
+    position: error.position?.toString(),
+  });
 }
 
 /** Runs a statement where `route` says, alone or inside the session's transaction. */

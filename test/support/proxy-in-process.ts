@@ -59,6 +59,9 @@ export class TestProxy implements AsyncDisposable {
   }
 }
 
+/** Proxies over the same shards are instances of one cluster, so that they leave each other's transactions alone. */
+let instances = 0;
+
 /** A configuration over `shards` with trust, the test tables and quick timings; `overrides` replace whole sections. */
 export function testProxyConfig(
   shards: Shards,
@@ -68,6 +71,7 @@ export function testProxyConfig(
   return {
     listen: { host: '127.0.0.1', port: 0 },
     cluster: 'test1',
+    instance: `proxy-${instances++}`,
     database: 'app',
     wal: { directory: walDirectory, segmentBytes: 1 << 20, reserveBytes: 1 << 18 },
     authentication: { method: 'trust', users: [] },

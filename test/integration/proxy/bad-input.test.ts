@@ -33,30 +33,25 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-const failure = (config: pg.ClientConfig) =>
-  new pg.Client({
-    host: '127.0.0.1',
-    port: proxy.port,
-    user: 'postgres',
-    password: 'right',
-    database: 'app',
-    ...config,
-  })
-    .connect()
-    .then(
-      () => undefined,
-      (error: { code?: string; message: string }) => ({ code: error.code, message: error.message }),
-    );
+const rightLogin = () => ({
+  connectionString: '',
+  host: '127.0.0.1',
+  port: proxy.port,
+  user: 'postgres',
+  password: 'right',
+  database: 'app',
+});
+
+const failure = (config: pg.ClientConfig) => {
+  const client = new pg.Client({ ...rightLogin(), ...config });
+  return client.connect().then(
+    async () => void (await client.end()),
+    (error: { code?: string; message: string }) => ({ code: error.code, message: error.message }),
+  );
+};
 
 const works = async () => {
-  const client = await proxy.client({
-    connectionString: '',
-    host: '127.0.0.1',
-    port: proxy.port,
-    user: 'postgres',
-    password: 'right',
-    database: 'app',
-  });
+  const client = await proxy.client(rightLogin());
   expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   await client.end();
 };
@@ -80,7 +75,7 @@ describe('logging in', () => {
   });
 
   it('too many clients are refused with 53300, and room is made when one leaves', async () => {
-    const clients = await Promise.all(Array.from({ length: 5 }, () => proxy.client({ password: 'right' })));
+    const clients = await Promise.all(Array.from({ length: 5 }, () => proxy.client(rightLogin())));
     expect((await failure({}))?.code).toBe('53300');
     await clients[0]?.end();
     await expect.poll(() => failure({})).toBeUndefined();
@@ -123,7 +118,7 @@ describe('bytes that are no protocol', () => {
   });
 
   it('after login too: an oversize message, a bad type and a cut message are 08P01, FATAL', async () => {
-    await using open = await startTestProxy(shards, { instance: 'proxy-7', limits: { frameBytesMax: 100_000 } });
+    await using open = await startTestProxy(shards, { limits: { frameBytesMax: 100_000 } });
     for (const bytes of [
       query('x'.repeat(100_001)),
       Buffer.from([0x01, 0, 0, 0, 4]),
@@ -179,7 +174,8 @@ describe('starting', () => {
     await client.connect();
     await client.query('CREATE TABLE IF NOT EXISTS accounts (id bigint PRIMARY KEY, balance bigint)');
     await client.query('INSERT INTO accounts SELECT 1, 1 WHERE false').catch(() => undefined);
-    for (let id = 1; id <= 8; id++) await client.query(`INSERT INTO accounts VALUES (${id}, 0) ON CONFLICT DO NOTHING`);
+    for (let id = 1; id <= 8; id++)
+      await client.query(`INSERT INTO accounts (id, balance) VALUES (${id}, 0) ON CONFLICT DO NOTHING`);
     for (let i = 0; i < 5; i++) await client.query('UPDATE accounts SET balance = balance + 1');
     await client.end();
     await first.terminate();
@@ -222,7 +218,7 @@ describe('starting', () => {
     const client = await running.client();
     await client.query('/* atomshard: shard=0 */ CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint)');
     await client.query('/* atomshard: shard=1 */ CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint)');
-    for (let id = 1; id <= 8; id++) await client.query(`INSERT INTO accounts VALUES (${id}, 0)`);
+    for (let id = 1; id <= 8; id++) await client.query(`INSERT INTO accounts (id, balance) VALUES (${id}, 0)`);
     await expect(client.query('UPDATE accounts SET balance = 1')).rejects.toMatchObject({
       code: '55000',
       message: 'prepared transactions are disabled',
@@ -254,7 +250,7 @@ describe('starting', () => {
         await client.connect();
         await client.query('CREATE TABLE IF NOT EXISTS accounts (id bigint PRIMARY KEY, balance bigint)');
         for (let id = 1; id <= 8; id++)
-          await client.query(`INSERT INTO accounts VALUES (${id}, 0) ON CONFLICT DO NOTHING`);
+          await client.query(`INSERT INTO accounts (id, balance) VALUES (${id}, 0) ON CONFLICT DO NOTHING`);
         execFileSync('sh', ['-c', `dd if=/dev/zero of=${disk}/filler bs=64k 2>/dev/null || true`]);
         // What is reserved is used first; then new ones are refused, and all of them are whole.
         let refused: { code?: string } | undefined;

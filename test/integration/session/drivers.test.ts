@@ -1,6 +1,6 @@
 // The same work through three clients that speak the protocol differently: pg (simple and unnamed), postgres.js (describe
 // first, pipelined) and psql where it is installed.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { startTestProxy, type TestProxy } from '../../support/proxy-in-process.ts';
@@ -14,7 +14,7 @@ beforeAll(async () => {
   const client = await proxy.client();
   await client.query('CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint NOT NULL)');
   await client.query('CREATE TABLE devices (id uuid PRIMARY KEY, name text)');
-  for (let id = 1; id <= 20; id++) await client.query(`INSERT INTO accounts VALUES (${id}, 100)`);
+  for (let id = 1; id <= 20; id++) await client.query(`INSERT INTO accounts (id, balance) VALUES (${id}, 100)`);
 });
 
 afterAll(async () => {
@@ -111,36 +111,30 @@ describe('postgres.js', () => {
 const psqlInstalled = spawnSync('psql', ['--version']).status === 0;
 
 describe.skipIf(!psqlInstalled)('psql', () => {
-  const psql = (...commands: string[]) =>
-    execFileSync(
-      'psql',
-      ['-X', '-A', '-t', '-v', 'ON_ERROR_STOP=1', proxy.url(), ...commands.flatMap((command) => ['-c', command])],
-      { encoding: 'utf8' },
-    );
+  /** Not the synchronous form: the proxy lives in this very process. */
+  async function psql(commands: readonly string[], input = ''): Promise<string> {
+    const args = ['-X', '-A', '-t', '-v', 'ON_ERROR_STOP=1', proxy.url()];
+    const child = spawn('psql', [...args, ...commands.flatMap((command) => ['-c', command])]);
+    let output = '';
+    child.stdout.on('data', (chunk) => (output += String(chunk)));
+    child.stderr.on('data', (chunk) => (output += String(chunk)));
+    child.stdin.end(input);
+    await new Promise((resolve) => child.once('close', resolve));
+    return output.trim();
+  }
 
-  it('runs statements, transactions and \\d', () => {
-    expect(psql('SELECT balance FROM accounts WHERE id = 3').trim()).toBe('100');
-    expect(psql('BEGIN; UPDATE accounts SET balance = 7 WHERE id = 3; ROLLBACK')).toContain('ROLLBACK');
-    expect(psql('\\d accounts')).toContain('balance|bigint');
-    expect(psql('\\dt')).toContain('accounts');
+  it('runs statements, transactions and \\d', async () => {
+    expect(await psql(['SELECT balance FROM accounts WHERE id = 3'])).toBe('100');
+    expect(await psql(['BEGIN; UPDATE accounts SET balance = 7 WHERE id = 3; ROLLBACK'])).toContain('ROLLBACK');
+    expect(await psql(['\\d accounts'])).toContain('balance|bigint');
+    expect(await psql(['\\dt'])).toContain('accounts');
   });
 
-  it('copies into one shard and out of it', () => {
-    const loaded = execFileSync(
-      'psql',
-      ['-X', proxy.url(), '-c', '/* atomshard: shard=1 */ COPY accounts FROM STDIN'],
-      {
-        input: '1000001\t5\n1000002\t6\n\\.\n',
-        encoding: 'utf8',
-      },
-    );
-    expect(loaded.trim()).toBe('COPY 2');
-    expect(
-      psql('/* atomshard: shard=1 */ COPY (SELECT id FROM accounts WHERE id > 1000000) TO STDOUT')
-        .trim()
-        .split('\n')
-        .toSorted(),
-    ).toEqual(['1000001', '1000002']);
-    psql('/* atomshard: shard=1 */ DELETE FROM accounts WHERE id > 1000000');
+  it('copies into one shard and out of it', async () => {
+    const rows = '1000001\t5\n1000002\t6\n\\.\n';
+    expect(await psql(['/* atomshard: shard=1 */ COPY accounts FROM STDIN'], rows)).toBe('COPY 2');
+    const copied = await psql(['/* atomshard: shard=1 */ COPY (SELECT id FROM accounts WHERE id > 1000000) TO STDOUT']);
+    expect(copied.split('\n').toSorted()).toEqual(['1000001', '1000002']);
+    await psql(['/* atomshard: shard=1 */ DELETE FROM accounts WHERE id > 1000000']);
   });
 });

@@ -37,7 +37,8 @@ describe('placement', () => {
 
   it('each row is on exactly one shard, and found there again by its key', async () => {
     const client = await proxy.client();
-    for (let id = 1; id <= 60; id++) await client.query('INSERT INTO accounts VALUES ($1, $2)', [id, 100]);
+    for (let id = 1; id <= 60; id++)
+      await client.query('INSERT INTO accounts (id, balance) VALUES ($1, $2)', [id, 100]);
     const spread = await counts('accounts');
     expect(spread.reduce((sum, n) => sum + n, 0)).toBe(60);
     expect(Math.min(...spread)).toBeGreaterThan(0);
@@ -49,8 +50,8 @@ describe('placement', () => {
   it('text and uuid keys find their rows with literals and with parameters', async () => {
     const client = await proxy.client();
     const uuid = '6f1c2c9e-7a2b-4f4e-9a1e-1e8a4b2c3d4e';
-    await client.query("INSERT INTO notes VALUES ('héllo', 'x')");
-    await client.query('INSERT INTO devices VALUES ($1, $2)', [uuid, 'phone']);
+    await client.query("INSERT INTO notes (slug, body) VALUES ('héllo', 'x')");
+    await client.query('INSERT INTO devices (id, name) VALUES ($1, $2)', [uuid, 'phone']);
     expect((await client.query('SELECT body FROM notes WHERE slug = $1', ['héllo'])).rows).toEqual([{ body: 'x' }]);
     expect((await client.query(`SELECT name FROM devices WHERE id = '${uuid.toUpperCase()}'`)).rows).toEqual([
       { name: 'phone' },
@@ -144,7 +145,9 @@ describe('transactions', () => {
     await client.query('UPDATE accounts SET balance = 1 WHERE id = 1');
     await client.query('SAVEPOINT here');
     for (const id of [2, 3, 4, 5]) await client.query('UPDATE accounts SET balance = 2 WHERE id = $1', [id]);
-    await expect(client.query('INSERT INTO accounts VALUES (9, 1)')).rejects.toMatchObject({ code: '23505' });
+    await expect(client.query('INSERT INTO accounts (id, balance) VALUES (9, 1)')).rejects.toMatchObject({
+      code: '23505',
+    });
     await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: '25P02' });
     await client.query('ROLLBACK TO here');
     await client.query('UPDATE accounts SET balance = 111 WHERE id = 9');
