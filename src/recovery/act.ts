@@ -8,20 +8,13 @@ import { decide, type Verdict } from './decide.ts';
 import type { ParticipantEvidence, TransactionEvidence } from './evidence.ts';
 import { type BranchOutcome, type BranchWork, settleBranch } from './finish-branch.ts';
 import type { InDoubtEvidence } from './gather.ts';
-import type { HeldTransaction } from './report.ts';
+import type { HeldTransaction, Settled } from './report.ts';
 import type { ShardProbe } from './shard-probe.ts';
 
 export interface Acting {
   readonly probes: ReadonlyMap<string, ShardProbe>;
   readonly log: Pick<DecisionLog, 'end'>;
   readonly controlPoint: ControlPoint;
-}
-
-/** How one transaction came out of the pass. */
-export interface Settled {
-  readonly kind: 'committed' | 'rolled-back' | 'confirmed' | 'held' | 'waiting';
-  readonly held?: HeldTransaction;
-  readonly alarms: readonly Alarm[];
 }
 
 /** Judges one transaction and carries the verdict out, all participants side by side. Never rejects for a shard's sake. */

@@ -4,7 +4,7 @@ import type { LogEvidence as LoggedEvidence } from '../transaction/log-evidence.
 import { type InDoubt, listedBranches, type PreparedBranch } from './assemble.ts';
 import type { XidExistence } from './branch-state.ts';
 import type { BranchIdentity, LogEvidence, Owner } from './evidence.ts';
-import type { RecoverySubject } from './gather.ts';
+import type { RecoverySubject } from './subject.ts';
 
 export interface Case {
   readonly transaction: TransactionId;

@@ -8,7 +8,6 @@
 //   X      pg_xact_status of participants that are gone
 //   Q      prepared rows again: only what P and Q agree on is acted upon
 import type { ControlPoint } from '../kernel/control-point.ts';
-import type { DecisionLog } from '../transaction/decision-log.ts';
 import { renderTransactionId, transactionKey } from '../transaction/gid.ts';
 import type { LogEvidence as LoggedEvidence } from '../transaction/log-evidence.ts';
 import type { Alarm } from './alarm.ts';
@@ -17,19 +16,7 @@ import { type Case, caseOf } from './case.ts';
 import type { TransactionEvidence } from './evidence.ts';
 import { observe, settle } from './observe.ts';
 import type { ShardProbe, ShardScan } from './shard-probe.ts';
-
-/** Whose transactions are judged, by which log. The operator can pass a dead instance with the dump of its log. */
-export interface RecoverySubject {
-  readonly cluster: string;
-  readonly instance: string;
-  /** Backends of earlier epochs are fenced; transactions of later ones are somebody else's. */
-  readonly epoch: number;
-  /** self: this process is the instance. fenced: somebody made sure that the instance cannot act. */
-  readonly ownership: 'self' | 'fenced';
-  readonly log: Pick<DecisionLog, 'live' | 'lookup'>;
-  /** `<epoch>.<seq>` of what is being driven now. */
-  readonly driving: () => ReadonlySet<string>;
-}
+import type { RecoverySubject } from './subject.ts';
 
 /** `wasPrepared`: a branch of it was found prepared; else it is a decision that only lacks its END. */
 export type InDoubtEvidence = TransactionEvidence & { readonly wasPrepared: boolean };

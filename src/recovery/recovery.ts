@@ -8,11 +8,12 @@ import type { LogEvidence } from '../transaction/log-evidence.ts';
 import type { Resolver, Unfinished, UnfinishedParticipant } from '../transaction/resolver.ts';
 import { act } from './act.ts';
 import type { Alarm } from './alarm.ts';
-import { gather, type RecoverySubject } from './gather.ts';
+import { gather } from './gather.ts';
 import { HandOver } from './hand-over.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import { mergeReports, type PassReport, reportOf, withNewAlarms } from './report.ts';
 import type { ShardProbe } from './shard-probe.ts';
+import type { RecoverySubject } from './subject.ts';
 
 export interface RecoveryDeps {
   readonly cluster: string;

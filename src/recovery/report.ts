@@ -1,5 +1,4 @@
 // What a pass found and did, for people, metrics and the demo; counts are transactions unless a name says otherwise.
-import type { Settled } from './act.ts';
 import type { Alarm } from './alarm.ts';
 import type { Foreign } from './assemble.ts';
 import type { ParticipantState } from './evidence.ts';
@@ -13,6 +12,13 @@ export interface HeldTransaction {
   /** True when waiting cannot help: a person must decide. */
   readonly askHuman: boolean;
   readonly participants: readonly { readonly shard: string; readonly state: ParticipantState }[];
+}
+
+/** How one transaction came out of the pass. */
+export interface Settled {
+  readonly kind: 'committed' | 'rolled-back' | 'confirmed' | 'held' | 'waiting';
+  readonly held?: HeldTransaction;
+  readonly alarms: readonly Alarm[];
 }
 
 export interface PassReport {
