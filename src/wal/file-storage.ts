@@ -39,7 +39,8 @@ export class FileReader {
 
   async read(name: string, position: number, length: number): Promise<Uint8Array> {
     await using file = await fs.open(path.join(this.directory, name), 'r');
-    const bytes = new Uint8Array(length);
+    // Only what was read is handed out; and a plain array, because a Buffer's subarray costs three times as much.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     let done = 0;
     while (done < length) {
       const { bytesRead } = await file.read(bytes, done, length - done, position + done);
@@ -78,6 +79,7 @@ export class FileStorage extends FileReader implements Storage {
       await syncDirectory(path.dirname(at));
     }
     this.#unlock = lockDirectory(this.directory, holder);
+    this.#worker = this.#spawn(); // it starts while the log is read
   }
 
   publish(name: string, bytes: Uint8Array): Promise<void> {

@@ -129,7 +129,7 @@ export class LogWriter implements Wal {
   }
 
   async prune(keep: (segment: SegmentSummary) => boolean): Promise<readonly SegmentSummary[]> {
-    await this.#rotation; // a segment is dispensable only once the checkpoint after it is durable
+    // The list learns of a segment once its checkpoint is durable, so what stands before the last one is dispensable.
     const gone = await this.#segments.prune(keep);
     if (gone.length > 0 && !this.#closing) this.#settings.provision.refill();
     return gone;

@@ -2,6 +2,7 @@
 
 import { WalDamageError } from './errors.ts';
 import type { WalRecord } from './format.ts';
+import { PieceReader } from './piece-reader.ts';
 import { type ScanState, type ScanStop, scanPiece } from './scan.ts';
 import { decodeSegmentHeader, lsnOfSegmentName, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.ts';
 import type { ReadableStorage, StoredFile } from './storage.ts';
@@ -73,26 +74,28 @@ export async function readSegment(
     committed: wish.committed,
     lastCrc: 0,
   };
-  const stop = await scanFile(storage, file.name, state, onRecord);
+  const stop = await scanFile(storage, file, state, onRecord);
   const end = await judgeStop(storage, wish, state, stop);
   return { header, lastLsn: state.nextLsn - 1, lastCrc: state.lastCrc, committed: state.committed, end };
 }
 
 async function scanFile(
   storage: ReadableStorage,
-  name: string,
+  file: StoredFile,
   state: ScanState,
   onRecord: (record: WalRecord) => void,
 ): Promise<Exclude<ScanStop, { kind: 'more' }>> {
+  const pieces = new PieceReader(storage, file);
   let offset = SEGMENT_HEADER_BYTES;
-  let wanted = PIECE_BYTES;
+  let needed = 0;
   for (;;) {
-    const piece = await storage.read(name, offset, Math.min(wanted, Math.max(0, state.fileBytes - offset)));
+    const piece = await pieces.from(offset, needed);
+    // The file became shorter since it was listed: a writer gave back the unused end of the segment.
+    if (piece.length < needed) return { kind: 'end', offset };
     const stop = scanPiece(piece, offset, state, onRecord);
     if (stop.kind !== 'more') return stop;
-    if (piece.length < Math.min(wanted, state.fileBytes - offset)) return { kind: 'end', offset: stop.offset };
     offset = stop.offset;
-    wanted = Math.max(PIECE_BYTES, stop.bytes);
+    needed = stop.bytes;
   }
 }
 
