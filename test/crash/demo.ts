@@ -13,9 +13,9 @@ const SHARDS = 3;
 const CLIENTS = 12;
 const ACCOUNTS = 300;
 const BALANCE = 1_000;
-const KILLS = 6;
+const KILLS = 10;
 /** Kills that hit a quiet moment prove little; a few more are made until something was in doubt. */
-const KILLS_MAX = 15;
+const KILLS_MAX = 20;
 
 const seedArgument = process.argv.indexOf('--seed');
 const seed = seedArgument < 0 ? Random.freshSeed() : Number(process.argv[seedArgument + 1]);
@@ -36,7 +36,7 @@ interface Kills {
 /** One kill at a random moment, the restart, and what the shards say about the transactions that it left in doubt. */
 async function killOnce(rig: CrashRig, random: Random, sum: Kills): Promise<void> {
   const { shards } = rig.shards;
-  await sleep(random.between(800, 2_500));
+  await sleep(random.between(600, 2_400));
   await rig.proxy.kill9();
   sum.kills += 1;
   await untilNoBackends(shards);
@@ -55,7 +55,7 @@ async function killOnce(rig: CrashRig, random: Random, sum: Kills): Promise<void
   sum.rolledBack += outcome.counts.rolledBack;
   sum.mixed += outcome.counts.mixed;
   say(
-    `kill -9 no. ${sum.kills}: ${inDoubt} transactions in doubt on the shards; proxy back in ${backMs} ms; ` +
+    `kill -9, no. ${sum.kills}: in doubt on the shards: ${inDoubt}; proxy back in ${backMs} ms; ` +
       `${outcome.counts.committed} committed, ${outcome.counts.rolledBack} rolled back, ${outcome.counts.left} left`,
   );
 }

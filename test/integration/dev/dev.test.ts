@@ -18,7 +18,7 @@ interface Started {
   readonly url: string;
 }
 
-describe('atomshard dev', () => {
+describe('atomshard dev', { timeout: 180_000 }, () => {
   let directory: string;
   const running: ChildProcess[] = [];
 
