@@ -32,6 +32,7 @@ export type Admission = { readonly ok: true } | { readonly ok: false; readonly e
 /** Retention of decisions that ended: after a failover a standby may still stand prepared and must find its decision. */
 const RETENTION_MS = 24 * 3600 * 1000;
 const RETENTION_BYTES_MAX = 2 ** 30;
+const PAST_EVIDENCE_MAX = 10_000;
 
 /** The log is closed or the record too large: there is certainly no record, so abort is right. */
 export class DecisionRefusedError extends Error {
@@ -47,6 +48,8 @@ export class DecisionLog {
   readonly #clock: Clock;
   readonly #retention: { readonly ms: number; readonly bytesMax: number };
   readonly #tombstones = new Set<string>();
+  /** Evidence about earlier epochs, so that a transaction that is held for days does not cost a scan every pass. */
+  readonly #past = new Map<string, LogEvidence>();
   #pruning: Promise<void> | undefined;
   #dead = false;
 
@@ -150,14 +153,25 @@ export class DecisionLog {
     const key = transactionKey(transaction);
     assert(!this.#state.live.has(key), `${key} is decided once`);
     this.#tombstones.add(key);
+    this.#past.delete(key);
     this.#state.note(transaction);
     // A crash here: with or without the tombstone the evidence still says abort.
     await this.#wal.append(DECISION_TAG.abort, encodeId(transaction));
   }
 
   /** What the log knows about transactions of this instance, by `<epoch>.<seq>`. Reads the retained log when it must. */
-  lookup(ids: ReadonlySet<string>): Promise<ReadonlyMap<string, LogEvidence>> {
-    return searchLog(ids, this.#state, this.identity, this.#wal);
+  async lookup(ids: ReadonlySet<string>): Promise<ReadonlyMap<string, LogEvidence>> {
+    const found = new Map<string, LogEvidence>();
+    for (const key of ids) {
+      const known = this.#past.get(key);
+      if (known !== undefined) found.set(key, known);
+    }
+    const sought = new Set([...ids].filter((key) => !found.has(key)));
+    for (const [key, evidence] of await searchLog(sought, this.#state, this.identity, this.#wal)) {
+      found.set(key, evidence);
+      if (this.#isSettled(key, evidence)) this.#past.set(key, evidence);
+    }
+    return found;
   }
 
   /** Deletes segments that retention no longer needs; runs by itself at start and after each rotation. */
@@ -174,6 +188,15 @@ export class DecisionLog {
   async close(): Promise<void> {
     await this.#pruning?.catch(() => undefined);
     await this.#wal.close();
+  }
+
+  /** Nobody decides for an earlier epoch any more, so what the log says of it, and no longer drives, stays true. */
+  #isSettled(key: string, evidence: LogEvidence): boolean {
+    if (this.#past.size >= PAST_EVIDENCE_MAX) this.#past.clear();
+    if (Number(key.split('.')[0]) >= this.identity.epoch) return false;
+    // A tombstone written while the log was being read is not in what was read.
+    if (this.#tombstones.has(key)) return evidence.kind === 'abort';
+    return evidence.kind !== 'commit' || evidence.ended;
   }
 
   #checkpoint(): Uint8Array {

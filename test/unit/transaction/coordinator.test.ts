@@ -216,12 +216,17 @@ describe('two writers or more', () => {
     expect(bench.decisions[0]?.participants.map((one) => one.shard)).toEqual(['shard-0', 'shard-2']);
   });
 
-  it('are rolled back when a missing xid cannot be learned', async () => {
+  it.each([
+    ['its connection is lost', { kind: 'lost', executed: false }],
+    ['its transaction has failed', { kind: 'reply', reply: refused('25P02') }],
+    ['the reply has no row', { kind: 'reply', reply: complete('SELECT 0') }],
+  ] as const)('are rolled back when a missing xid cannot be learned: %s', async (_why, fault) => {
     const bench = new BenchOfShards(2);
-    bench.shard(1).breakOn(/pg_current_xact_id/, { kind: 'lost', executed: false });
+    bench.shard(1).breakOn(/pg_current_xact_id/, fault);
     const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch('unasked', true)));
-    expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '40000' } });
-    expect(bench.shard(0).fate).toBe('aborted');
+    expect(outcome).toMatchObject({ kind: 'aborted' });
+    expect(bench.fates()).toEqual(['aborted', 'aborted']);
+    expect(bench.lines.join()).not.toContain('PREPARE');
   });
 });
 
@@ -286,6 +291,16 @@ describe('a vote that is not yes', () => {
     bench.resolveAll();
     expect(bench.fates()).toEqual(['aborted', 'aborted']);
     expect(bench.coordinator.driving().size).toBe(0);
+  });
+
+  it('with a tag that nobody knows is unknown: that connection is closed and the resolver looks', async () => {
+    const bench = new BenchOfShards(2);
+    bench.shard(0).breakOn(/PREPARE TRANSACTION/, { kind: 'reply', reply: complete('SELECT 1'), executed: true });
+    const outcome = await bench.coordinator.commit(bench.shards.map((shard) => shard.branch()));
+    expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '40000' } });
+    expect(bench.shard(0).destroyed).not.toBeNull();
+    bench.resolveAll();
+    expect(bench.fates()).toEqual(['aborted', 'aborted']);
   });
 
   it('waits for the other votes before it answers, so that every connection is quiet', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DecisionLog } from '../../../src/transaction/decision-log.ts';
+import { encodeCommit } from '../../../src/transaction/decision-record.ts';
 import type {
   DecisionWal,
   LoggedRecord,
@@ -11,7 +12,8 @@ const systemClock = { nowMs: () => 1_900_000_000_000, monotonicMs: () => 0, slee
 
 /** A log in memory that is written exactly when the test says so. */
 class MemoryWal implements DecisionWal, OpenedDecisionWal {
-  readonly identity = { walId: 'w', epoch: 1789, firstEpoch: 1789, created: true };
+  readonly identity = { walId: 'w', epoch: 1789, firstEpoch: 1700, created: false };
+  scans = 0;
   readonly records: LoggedRecord[] = [];
   positions = { oldest: 1, applied: 0, committed: 0, durable: 0, appended: 0 };
   onCheckpointDue: () => Uint8Array = () => new Uint8Array();
@@ -67,6 +69,7 @@ class MemoryWal implements DecisionWal, OpenedDecisionWal {
     this.segmentList = this.segmentList.filter(keep);
   };
   scan = async (onRecord: (record: LoggedRecord) => void) => {
+    this.scans++;
     for (const record of this.records) if (record.lsn <= this.positions.durable) onRecord(record);
   };
   close = async () => undefined;
@@ -172,6 +175,34 @@ describe('the decision log', () => {
     log.end(decision(1).transaction);
     log.end(decision(1).transaction);
     expect(wal.lazy).toBe(1);
+  });
+
+  it('reads the log once for a transaction of an earlier epoch, however often recovery asks', async () => {
+    const { wal, log } = await open();
+    for (let pass = 0; pass < 5; pass++) {
+      expect(await log.lookup(new Set(['1788.3']))).toEqual(new Map([['1788.3', { kind: 'none-above-watermark' }]]));
+    }
+    expect(wal.scans).toBe(1);
+    // Of this epoch a decision may still come, so it is looked at again.
+    await log.lookup(new Set(['1789.3']));
+    await log.lookup(new Set(['1789.3']));
+    expect(wal.scans).toBe(3);
+    // A tombstone changes what is true.
+    const transaction = { ...decision(3).transaction, epoch: 1788 };
+    const burying = log.abortTombstone(transaction);
+    wal.sync();
+    await burying;
+    expect(await log.lookup(new Set(['1788.3']))).toEqual(new Map([['1788.3', { kind: 'abort' }]]));
+  });
+
+  it('a live decision of an earlier epoch is followed until it ends', async () => {
+    const past = { ...decision(3), transaction: { ...decision(3).transaction, epoch: 1788 } };
+    const { wal, log } = await open([{ lsn: 1, tag: 16, payload: encodeCommit(past) }]);
+    wal.records.unshift({ lsn: 0, tag: 16, payload: encodeCommit(past) });
+    const look = async () => (await log.lookup(new Set(['1788.3']))).get('1788.3');
+    expect(await look()).toMatchObject({ kind: 'commit', ended: false });
+    log.end(past.transaction);
+    expect(await look()).toMatchObject({ kind: 'commit', ended: true });
   });
 
   it('memory is bounded by what is live, not by what happened', async () => {
