@@ -5,7 +5,8 @@ import { foldersFrom } from './harness/folders.ts';
 import type { Kubectl } from './harness/kubectl.ts';
 import { testNamespace } from './harness/namespaces.ts';
 import { silentReport } from './harness/report.ts';
-import { buildImages, type ImageName, isAvailable } from './images/catalogue.ts';
+import { buildImages, isAvailable } from './images/catalogue.ts';
+import type { ImageName } from './images/names.ts';
 import { RESTRICTED_CONTAINER, RESTRICTED_POD } from './platform/objects.ts';
 import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
 
@@ -54,14 +55,14 @@ describe.skipIf(noCluster)('images', () => {
   let { cluster, images }: TestCluster = {} as TestCluster;
   const wanted: ImageName[] = ['postgres-18', 'postgres-15', 'pg-client'];
   beforeAll(async () => {
-    ({ cluster, images } = await openTestCluster(wanted.filter((name) => isAvailable(name, folders))));
+    ({ cluster, images } = await openTestCluster(wanted.filter((name) => isAvailable(name))));
   });
 
   it.for(['18', '15'] as const)(
     'PostgreSQL %s has the official layout and prepares transactions',
     async (major, context) => {
       const name: ImageName = `postgres-${major}`;
-      if (!isAvailable(name, folders)) context.skip(`${name}: this machine has no packages of it`);
+      if (!isAvailable(name)) context.skip(`${name}: this machine has no packages of it`);
       await using space = await testNamespace(cluster.kubectl, 'pg', {
         'pod-security.kubernetes.io/enforce': 'restricted',
       });

@@ -6,7 +6,8 @@ import { foldersFrom } from './harness/folders.ts';
 import { DEFAULT_NAME, findRecorded, openOrCreate, openRecorded, wayFor } from './harness/open.ts';
 import { listRecords } from './harness/record.ts';
 import { type Report, silentReport, stderrReport } from './harness/report.ts';
-import { buildImages, IMAGE_NAMES, type ImageName, imageNames, isAvailable } from './images/catalogue.ts';
+import { buildImages, isAvailable } from './images/catalogue.ts';
+import { IMAGE_NAMES, type ImageName, imageNames } from './images/names.ts';
 
 interface GlobalOptions {
   readonly name: string;
@@ -80,7 +81,7 @@ program
 
 /** Those named, or all that this machine can build. */
 const wanted = (names: readonly string[]): ImageName[] =>
-  imageNames(names).filter((name) => names.length > 0 || isAvailable(name, folders));
+  imageNames(names).filter((name) => names.length > 0 || isAvailable(name));
 
 program
   .command('images')

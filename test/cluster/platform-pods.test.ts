@@ -97,6 +97,30 @@ describe.skipIf(noCluster)('pods', () => {
     }
   });
 
+  it('are reached through a NodePort from outside, on a node that does not run them', async (context) => {
+    if (!cluster.canBreak || process.platform !== 'linux')
+      context.skip('the nodes’ addresses are not reachable from here');
+    await using space = await testNamespace(cluster.kubectl, 'nodeport');
+    const { kubectl } = space;
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'outside' },
+      spec: { type: 'NodePort', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
+    };
+    await kubectl.apply([...web(images.busybox, { replicas: 1 }), service]);
+    await kubectl.run(['rollout', 'status', 'statefulset/web', '--timeout=90s']);
+    const own = await kubectl.value('pod web-0', '.status.hostIP');
+    const all = await kubectl.value('nodes', '.items[*].status.addresses[?(@.type=="InternalIP")].address');
+    const other = all.split(' ').find((address) => address !== own) ?? own;
+    const port = await kubectl.value('service outside', '.spec.ports[0].nodePort');
+    const page = await waitFor('an answer', 30_000, async () => {
+      const answer = await fetch(`http://${other}:${port}/`, { signal: AbortSignal.timeout(3_000) });
+      return answer.text();
+    });
+    expect(page).toContain('web-0 started');
+  });
+
   it('are gone at once by `delete --force`', async () => {
     await using space = await testNamespace(cluster.kubectl, 'force');
     await space.kubectl.apply([pod('stubborn', images.busybox, { command: ['sh', '-c', 'trap "" TERM; sleep 1000'] })]);

@@ -4,7 +4,7 @@ import type { Cluster } from './harness/cluster.ts';
 import { foldersFrom } from './harness/folders.ts';
 import { openRecorded } from './harness/open.ts';
 import { silentReport } from './harness/report.ts';
-import type { ImageName } from './images/catalogue.ts';
+import type { ImageName } from './images/names.ts';
 import { provideImages, type References } from './images/provide.ts';
 
 const provided = inject('cluster');

@@ -19,6 +19,9 @@ import {
 export const IMAGE_PREFIX = 'localhost';
 export const corednsTag = (): string => versionIn('coredns', 'github.com/coredns/coredns');
 
+/** Keys of the cluster are nobody's business but root's. */
+const PRIVATE = { mode: 0o600 };
+
 /** Runs one `kubeadm` command with the cluster's configuration and keeps what it said. */
 export async function kubeadm(layout: BareLayout, programs: Programs, argv: readonly string[]): Promise<string> {
   const files = authorityFiles(layout);
@@ -38,14 +41,14 @@ export async function ensureAuthority(layout: BareLayout, programs: Programs): P
   for (const user of ['controller-manager', 'scheduler']) {
     await kubeadm(layout, programs, ['init', 'phase', 'kubeconfig', user, '--kubeconfig-dir', files.kubeconfigs]);
   }
-  writeFileSync(files.proxy, await userKubeconfig(layout, programs, ['--client-name', 'system:kube-proxy']));
+  writeFileSync(files.proxy, await userKubeconfig(layout, programs, ['--client-name', 'system:kube-proxy']), PRIVATE);
   // A member of system:masters needs no role binding, so it works from the first second on.
   const admin = ['--client-name', 'atomshard-tests', '--org', 'system:masters'];
   const kubeconfig = await userKubeconfig(layout, programs, admin);
   const pair = clientCertificate(kubeconfig);
   writeFileSync(files.adminCertificate, pair.certificate);
-  writeFileSync(files.adminKey, pair.key, { mode: 0o600 });
-  writeFileSync(files.admin, kubeconfig, { mode: 0o600 });
+  writeFileSync(files.adminKey, pair.key, PRIVATE);
+  writeFileSync(files.admin, kubeconfig, PRIVATE);
 }
 
 interface KubeconfigUsers {
@@ -69,7 +72,7 @@ export async function ensureNodeIdentity(layout: BareLayout, programs: Programs,
   const file = authorityFiles(layout).kubelet(index);
   if (existsSync(file)) return;
   const user = ['--client-name', `system:node:${nodeName(index)}`, '--org', 'system:nodes'];
-  writeFileSync(file, await userKubeconfig(layout, programs, user));
+  writeFileSync(file, await userKubeconfig(layout, programs, user), PRIVATE);
 }
 
 const userKubeconfig = (layout: BareLayout, programs: Programs, user: readonly string[]): Promise<string> =>

@@ -69,7 +69,8 @@ export class BareCluster implements Cluster {
   }
 
   async up(nodes: number, report: Report): Promise<void> {
-    if (nodes < 1 || nodes > NODES_MAX) throw new Error(`--nodes ${nodes}: wanted 1 to ${NODES_MAX}`);
+    if (!Number.isInteger(nodes) || nodes < 1 || nodes > NODES_MAX)
+      throw new Error(`--nodes ${nodes}: wanted 1 to ${NODES_MAX}`);
     const parts = await this.#prepare(report);
     const layout = this.#layout;
     await withLock(

@@ -74,7 +74,8 @@ export function nodeSpec(inputs: NodeInputs): NodeSpec {
       { source: files.kubeletRoot, target: files.kubeletRoot },
     ],
     fakes: MACHINE_WIDE_SYSCTLS,
-    sysctls: { 'net/ipv4/ip_forward': '1' },
+    // Packets between pods on one bridge pass the firewall too: Services and policies depend on it.
+    sysctls: { 'net/ipv4/ip_forward': '1', 'net/bridge/bridge-nf-call-iptables': '1' },
     path: programs.searchPath,
     steps: [
       { waitAddress: nodeAddress(layout.slot, index) },

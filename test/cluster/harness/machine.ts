@@ -13,6 +13,7 @@ export async function gatherFacts(kubeconfig: string | undefined): Promise<Machi
     root: process.getuid?.() === 0,
     goProgram: onPath('go') !== undefined,
     overlayFs: hasOverlay(),
+    bridgeFilter: existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables'),
   };
 }
 

@@ -17,6 +17,8 @@ export interface MachineFacts {
   readonly goProgram: boolean;
   /** Required by the bare way and cheap to check: the kernel's list of file systems has overlay. */
   readonly overlayFs: boolean;
+  /** The kernel's firewall sees packets between the ports of a bridge. */
+  readonly bridgeFilter: boolean;
 }
 
 /** The first way that works, in the order existing → kind → bare; `only` forces one. */
@@ -32,6 +34,7 @@ export function chooseWay(facts: MachineFacts, only?: 'kind' | 'bare'): Way {
     ...(facts.platform === 'linux' ? [] : [`Linux (this is ${facts.platform})`]),
     ...(facts.root ? [] : ['root: sudo -E npm run cluster -- up']),
     ...(facts.overlayFs ? [] : ['the overlay file system: modprobe overlay']),
+    ...(facts.bridgeFilter ? [] : ['the bridge filter: modprobe br_netfilter']),
     ...(facts.goProgram ? [] : ['Go 1.26 or later: https://go.dev/doc/install']),
   ];
   if (only !== 'bare' && missingForKind.length === 0) {

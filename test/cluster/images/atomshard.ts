@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Folders } from '../harness/folders.ts';
 import { contextSources, parseDockerfile } from './dockerfile.ts';
 import type { ImageRecipe } from './image.ts';
+import { IMAGE_TAGS } from './names.ts';
 import { buildStages, performLastStage } from './stages.ts';
 import { busyboxProgram } from './system.ts';
 
@@ -15,7 +16,7 @@ export function atomshardImage(folders: Folders, context: string): ImageRecipe {
   if (last === undefined) throw new Error('the Dockerfile has no stage');
   return {
     name: 'atomshard',
-    alias: 'dev',
+    alias: IMAGE_TAGS.atomshard,
     inputs: {
       texts: [dockerfile, process.version],
       paths: contextSources(stages).map((source) => path.join(context, source)),

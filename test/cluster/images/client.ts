@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { ImageRecipe } from './image.ts';
+import { IMAGE_TAGS } from './names.ts';
 import { clientPrograms } from './postgres.ts';
 import { busyboxProgram } from './system.ts';
 
@@ -27,7 +28,7 @@ export function clientImage(projectRoot: string): ImageRecipe {
   const clients = clientPrograms();
   return {
     name: 'pg-client',
-    alias: '1',
+    alias: IMAGE_TAGS['pg-client'],
     inputs: {
       texts: [
         process.version,

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { onPath, run } from '../harness/command.ts';
 import type { ImageConfig } from './archive.ts';
 import type { ImageRecipe } from './image.ts';
+import { IMAGE_TAGS } from './names.ts';
 import type { Rootfs } from './rootfs.ts';
 import { busyboxProgram } from './system.ts';
 
@@ -38,7 +39,7 @@ export function postgres18Image(projectRoot: string): ImageRecipe {
   const target = '/usr/lib/postgresql/18';
   return {
     name: 'postgres-18',
-    alias: '18',
+    alias: IMAGE_TAGS['postgres-18'],
     inputs: {
       texts: [readFileSync(path.join(packageFolder, 'package.json'), 'utf8')],
       paths: [...Object.values(clients), busyboxProgram()],
@@ -53,14 +54,18 @@ export function postgres18Image(projectRoot: string): ImageRecipe {
   };
 }
 
-/** PostgreSQL 15 from Debian's package; undefined on a machine that has it not. */
-export function postgres15Image(): ImageRecipe | undefined {
-  const programs = '/usr/lib/postgresql/15';
-  const shared = '/usr/share/postgresql/15';
-  if (!existsSync(`${programs}/bin/postgres`) || !existsSync(shared)) return undefined;
+const DEBIAN_15 = { programs: '/usr/lib/postgresql/15', shared: '/usr/share/postgresql/15' } as const;
+
+/** Whether Debian's postgresql-15 is installed here. */
+export const hasPostgres15 = (): boolean =>
+  existsSync(`${DEBIAN_15.programs}/bin/postgres`) && existsSync(DEBIAN_15.shared);
+
+/** PostgreSQL 15 from Debian's package; only where {@link hasPostgres15}. */
+export function postgres15Image(): ImageRecipe {
+  const { programs, shared } = DEBIAN_15;
   return {
     name: 'postgres-15',
-    alias: '15',
+    alias: IMAGE_TAGS['postgres-15'],
     inputs: { texts: [], paths: [`${programs}/bin`, busyboxProgram()] },
     assemble: async (rootfs) => {
       rootfs.copy(programs, programs);

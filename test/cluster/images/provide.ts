@@ -5,9 +5,10 @@ import type { Cluster } from '../harness/cluster.ts';
 import { run } from '../harness/command.ts';
 import type { Folders } from '../harness/folders.ts';
 import type { Report } from '../harness/report.ts';
-import { buildImages, type ImageName, PROJECT_ROOT } from './catalogue.ts';
+import { buildImages } from './catalogue.ts';
 import { contextSources, parseDockerfile } from './dockerfile.ts';
 import { type BuiltImage, imageKey } from './image.ts';
+import { IMAGE_TAGS, type ImageName, PROJECT_ROOT } from './names.ts';
 
 export type References = Readonly<Record<ImageName, string>>;
 
@@ -60,7 +61,7 @@ async function imagesFor(
     }
     case 'existing':
       return names.map((name) => {
-        const reference = imagesFrom === undefined ? PUBLIC_IMAGES[name] : `${imagesFrom}/${name}`;
+        const reference = imagesFrom === undefined ? PUBLIC_IMAGES[name] : `${imagesFrom}/${name}:${IMAGE_TAGS[name]}`;
         if (reference === undefined) throw new Error(`${name}: push it and set ATOMSHARD_IMAGES_FROM to its registry`);
         return { name, reference, archive: '' };
       });

@@ -3,13 +3,14 @@ import type { Programs } from '../harness/build.ts';
 import { onPath } from '../harness/command.ts';
 import { versionIn } from '../harness/programs.ts';
 import type { ImageRecipe } from './image.ts';
+import { IMAGE_TAGS } from './names.ts';
 
 const PATH_OF_IMAGES = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** The fixed tags under which manifests name the system images. */
 export const SYSTEM_REFERENCES = {
   pause: 'localhost/pause:1',
-  busybox: 'localhost/busybox:1',
+  busybox: `localhost/busybox:${IMAGE_TAGS.busybox}`,
   localPath: () =>
     `localhost/local-path-provisioner:${versionIn('localpath', 'github.com/rancher/local-path-provisioner')}`,
 } as const;
@@ -55,7 +56,7 @@ export function busyboxImage(): ImageRecipe {
   const source = busyboxProgram();
   return {
     name: 'busybox',
-    alias: '1',
+    alias: IMAGE_TAGS.busybox,
     inputs: { texts: [], paths: [source] },
     assemble: async (rootfs) => {
       await rootfs.busybox(source);

@@ -11,6 +11,7 @@ const bareMachine: MachineFacts = {
   root: true,
   goProgram: true,
   overlayFs: true,
+  bridgeFilter: true,
 };
 
 describe('the way to a cluster', () => {
@@ -33,7 +34,14 @@ describe('the way to a cluster', () => {
   });
 
   it('names everything that is missing with the command that gets it', () => {
-    const way = chooseWay({ ...bareMachine, platform: 'darwin', root: false, goProgram: false, overlayFs: false });
+    const way = chooseWay({
+      ...bareMachine,
+      platform: 'darwin',
+      root: false,
+      goProgram: false,
+      overlayFs: false,
+      bridgeFilter: false,
+    });
     expect(way.kind).toBe('none');
     const missing = way.kind === 'none' ? way.missing.join('\n') : '';
     for (const part of [
@@ -42,6 +50,7 @@ describe('the way to a cluster', () => {
       'Linux',
       'sudo',
       'modprobe overlay',
+      'modprobe br_netfilter',
       'go.dev',
     ]) {
       expect(missing).toContain(part);
