@@ -34,7 +34,7 @@ async function startPgBouncer(shards: Shards, directory: string): Promise<{ chil
   const config = path.join(directory, 'pgbouncer.ini');
   writeFileSync(
     config,
-    `[databases]\napp = host=${server.host} port=${server.port} dbname=postgres user=postgres\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=${port}\nauth_type=any\npool_mode=transaction\ndefault_pool_size=20\nmax_client_conn=1000\nmax_prepared_statements=100\nunix_socket_dir=\nlogfile=/dev/null\n`,
+    `[databases]\napp = host=${server.host} port=${server.port} dbname=postgres user=postgres\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=${port}\nauth_type=any\npool_mode=transaction\ndefault_pool_size=20\nmax_client_conn=1000\n${preparedInPgBouncer() ? 'max_prepared_statements=100\n' : ''}unix_socket_dir=\nlogfile=/dev/null\n`,
   );
   chmodSync(directory, 0o755);
   chmodSync(config, 0o644);

@@ -179,8 +179,8 @@ function assembleRecovery(config: ProxyConfig, { decisions, ownerName, clock, co
 }
 
 function logReport(log: Logger, report: PassReport): void {
-  const { alarms, ...fields } = report;
-  for (const alarm of alarms) log.error(alarm, 'recovery alarm');
+  const { alarms: _known, newAlarms, ...fields } = report;
+  for (const alarm of newAlarms) log.error(alarm, 'recovery alarm');
   const quiet = report.foundInDoubt === 0 && report.held.length === 0 && report.unreachableShards.length === 0;
   if (quiet) log.debug(fields, 'recovery pass');
   else log.info(fields, 'recovery pass');

@@ -1,15 +1,6 @@
 // The extended protocol: walks the messages of one batch (up to Sync or Flush), gathers those that go to the same shards
 // into groups, and keeps PostgreSQL's promise that everything up to Sync is one transaction, also across shards.
-import {
-  type BindMessage,
-  bindValue,
-  formatOf,
-  readBind,
-  readClose,
-  readDescribe,
-  readExecute,
-  readParse,
-} from '../protocol/client-message.ts';
+import { readBind, readClose, readDescribe, readExecute, readParse } from '../protocol/client-message.ts';
 import { CLIENT } from '../protocol/message-type.ts';
 import {
   BIND_COMPLETE,
@@ -20,7 +11,8 @@ import {
   parameterDescription,
 } from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
-import type { BoundParameters, Merge, Route, StatementAction } from '../routing/plan.ts';
+import type { Merge, Route, StatementAction } from '../routing/plan.ts';
+import { BoundValues } from './bound-values.ts';
 import { ClientTransaction } from './client-transaction.ts';
 import { executeStatement, shardsOf } from './execute-statement.ts';
 import { type GroupItem, groupDispatch } from './extended-group.ts';
@@ -63,33 +55,6 @@ const OWN_COMMANDS: ReadonlySet<StatementAction['kind']> = new Set([
 
 const isOwn = (statement: ClientStatement) =>
   statement.planned !== undefined && OWN_COMMANDS.has(statement.planned.action.kind);
-
-/** Values of one Bind, read in place. */
-class BoundValues implements BoundParameters {
-  readonly count: number;
-  readonly #bind: BindMessage;
-  readonly #chunk: Buffer;
-  readonly #types: readonly number[];
-
-  constructor(bind: BindMessage, chunk: Buffer, types: readonly number[]) {
-    this.count = bind.parameterCount;
-    this.#bind = bind;
-    this.#chunk = chunk;
-    this.#types = types;
-  }
-
-  format(index: number): 0 | 1 {
-    return formatOf(this.#bind.parameterFormats, index) === 1 ? 1 : 0;
-  }
-
-  bytes(index: number): Buffer | null {
-    return bindValue(this.#bind, this.#chunk, index);
-  }
-
-  typeOid(index: number): number {
-    return this.#types[index] ?? 0;
-  }
-}
 
 /** What is gathered for one packet. `shards` undefined: nothing in it cares where it goes yet. */
 interface Group {
