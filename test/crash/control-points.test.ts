@@ -4,7 +4,7 @@
 // recovery has emptied pg_prepared_xacts → every shard is read directly and judged against what the clients were told.
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CONTROL_POINT_NAMES, type ControlPointName } from '../../src/kernel/control-point.ts';
 import {
   outcomeOf,
@@ -89,6 +89,8 @@ describe(`the proxy killed at every control point (seed ${SEED}, ${ROUNDS} round
     console.info(rig.load.ledger.summary());
     await rig[Symbol.asyncDispose]();
   });
+
+  beforeEach(() => rig.ensureProxy());
 
   /** Waits until the armed process has killed itself. */
   async function untilKilled(proxy: ProxyProcess, what: string): Promise<void> {

@@ -57,7 +57,8 @@ export class CrashRig implements AsyncDisposable {
     } catch (error) {
       await proxy?.kill9();
       await shards[Symbol.asyncDispose]();
-      throw error;
+      if (proxy === undefined) throw error;
+      throw new Error(`the accounts could not be opened: ${proxy.log.slice(-20).join('\n')}`, { cause: error });
     }
   }
 
@@ -77,6 +78,11 @@ export class CrashRig implements AsyncDisposable {
   spawnProxy(args: readonly string[] = []): ProxyProcess {
     this.proxy = ProxyProcess.spawn({ ...this.#start, args });
     return this.proxy;
+  }
+
+  /** A proxy that runs: this one, or after a test that failed the next, so that one failure does not become many. */
+  async ensureProxy(): Promise<void> {
+    if (this.proxy.gone) await this.restartProxy();
   }
 
   /** Pauses the load, waits for recovery, reads all shards. Throws with everything that is known when it is not sound. */

@@ -1,6 +1,6 @@
 // Shards are killed, frozen and restarted under the transfer load while the proxy lives; then rows are compared.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { preparedBranches, untilNonePrepared } from '../support/in-doubt.ts';
 import { Random } from '../support/random.ts';
 import { CrashRig } from './rig.ts';
@@ -22,6 +22,8 @@ describe(`shards that fail under load (seed ${SEED})`, () => {
     );
     await rig[Symbol.asyncDispose]();
   });
+
+  beforeEach(() => rig.ensureProxy());
 
   it.each(Array.from({ length: KILLS }, (_, kill) => kill))(
     'a shard killed with SIGKILL and started again loses and tears nothing (%s)',

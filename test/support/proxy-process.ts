@@ -103,6 +103,11 @@ export class ProxyProcess implements AsyncDisposable {
     return this.#ready;
   }
 
+  /** True once the process has ended. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
   async untilReady(): Promise<ProxyReady> {
     for (let waitedMs = 0; waitedMs < START_TIMEOUT_MS; waitedMs += 10) {
       if (this.#ready !== undefined) return this.#ready;
