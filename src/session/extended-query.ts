@@ -13,9 +13,9 @@ import {
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { Merge, Route, StatementAction } from '../routing/plan.ts';
 import { BoundValues } from './bound-values.ts';
-import { ClientTransaction } from './client-transaction.ts';
 import { executeStatement, shardsOf } from './execute-statement.ts';
-import { type GroupItem, groupDispatch } from './extended-group.ts';
+import { groupDispatch } from './extended-group.ts';
+import { Gathering } from './gathering.ts';
 import {
   type ClientPortal,
   type ClientStatement,
@@ -25,8 +25,7 @@ import {
   ranInto,
   type SessionState,
 } from './session-state.ts';
-import { runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
-import { commitTransaction, failedBlockError, rollbackTransaction } from './transaction-end.ts';
+import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
 
 /** One message of the batch: its type byte and the whole frame. */
 export interface ClientFrame {
@@ -56,25 +55,15 @@ const OWN_COMMANDS: ReadonlySet<StatementAction['kind']> = new Set([
 const isOwn = (statement: ClientStatement) =>
   statement.planned !== undefined && OWN_COMMANDS.has(statement.planned.action.kind);
 
-/** What is gathered for one packet. `shards` undefined: nothing in it cares where it goes yet. */
-interface Group {
-  items: GroupItem[];
-  shards: readonly number[] | undefined;
-  executes: number;
-  writes: boolean;
-  merge: Merge;
-}
-
-const emptyGroup = (): Group => ({ items: [], shards: undefined, executes: 0, writes: false, merge: 'concat' });
-
 export class ExtendedBatch {
   readonly #session: SessionState;
-  #group = emptyGroup();
+  readonly #gathering: Gathering;
   /** Statements of this batch that the client does not know to exist yet; forgotten if the batch fails before. */
   readonly #unconfirmed = new Set<ClientStatement>();
 
   constructor(session: SessionState) {
     this.#session = session;
+    this.#gathering = new Gathering(session);
   }
 
   /**
@@ -87,7 +76,7 @@ export class ExtendedBatch {
       ran = await this.#message(type, frame);
       if (ran.kind !== 'done') break;
     }
-    if (ran.kind === 'done') ran = await this.#flush(toSync);
+    if (ran.kind === 'done') ran = await this.#gathering.flush(toSync);
     if (ran.kind !== 'done') await this.#failed(ran);
     return ran.kind === 'done';
   }
@@ -143,11 +132,11 @@ export class ExtendedBatch {
     const statement: ClientStatement = { name, text, parameterTypes, planned };
     session.statements.set(name, statement);
     if (isOwn(statement)) {
-      this.#own(PARSE_COMPLETE);
+      this.#gathering.own(PARSE_COMPLETE);
       return DONE;
     }
     this.#unconfirmed.add(statement);
-    this.#group.items.push({ kind: 'parse', statement, confirmed: () => this.#unconfirmed.delete(statement) });
+    this.#gathering.add({ kind: 'parse', statement, confirmed: () => this.#unconfirmed.delete(statement) });
     return DONE;
   }
 
@@ -158,23 +147,23 @@ export class ExtendedBatch {
     if (statement === undefined) return this.#afterGroup(noStatement(bind.statement));
     if (isOwn(statement)) {
       session.portals.set(bind.portal, { statement, shards: [] });
-      this.#own(BIND_COMPLETE);
+      this.#gathering.own(BIND_COMPLETE);
       return DONE;
     }
     const { planned } = statement;
     const route = planned?.route(new BoundValues(bind, frame, statement.parameterTypes)) ?? ANYWHERE;
     const shards = this.#placesFor(statement, route);
     if (!Array.isArray(shards)) return this.#afterGroup(shards as SqlError);
-    const ran = await this.#moveTo(shards);
+    const ran = await this.#gathering.moveTo(shards);
     if (ran.kind !== 'done') return ran;
     session.portals.set(bind.portal, { statement, shards });
-    this.#group.items.push({ kind: 'bind', statement, frame });
-    this.#group.merge = mergeOf(planned?.action);
+    this.#gathering.add({ kind: 'bind', statement, frame });
+    this.#gathering.merge = mergeOf(planned?.action);
     return DONE;
   }
 
   #placesFor(statement: ClientStatement, route: Route): readonly number[] | SqlError {
-    const gathered = this.#group.shards;
+    const gathered = this.#gathering.shards;
     // What may run anywhere joins what is already going somewhere: no second packet, no second participant.
     if (route.kind === 'any' && gathered?.length === 1) return gathered;
     if (route.kind === 'split') {
@@ -196,22 +185,22 @@ export class ExtendedBatch {
     if (target === 'statement') {
       const statement = session.statements.get(name);
       if (statement === undefined) return this.#afterGroup(noStatement(name));
-      if (isOwn(statement)) this.#own(parameterDescription([]), NO_DATA);
+      if (isOwn(statement)) this.#gathering.own(parameterDescription([]), NO_DATA);
       else {
-        const ran = await this.#leaveMerged();
+        const ran = await this.#gathering.leaveMerged();
         if (ran.kind !== 'done') return ran;
-        this.#group.items.push({ kind: 'describe-statement', statement });
+        this.#gathering.add({ kind: 'describe-statement', statement });
       }
       return DONE;
     }
     const portal = session.portals.get(name);
     if (portal === undefined) return this.#afterGroup(noPortal(name));
     if (isOwn(portal.statement)) {
-      this.#own(NO_DATA);
+      this.#gathering.own(NO_DATA);
       return DONE;
     }
-    const ran = await this.#moveTo(portal.shards);
-    if (ran.kind === 'done') this.#group.items.push({ kind: 'describe-portal', frame });
+    const ran = await this.#gathering.moveTo(portal.shards);
+    if (ran.kind === 'done') this.#gathering.add({ kind: 'describe-portal', frame });
     return ran;
   }
 
@@ -222,7 +211,7 @@ export class ExtendedBatch {
     if (portal === undefined) return this.#afterGroup(noPortal(name));
     const { planned } = portal.statement;
     if (planned !== undefined && isOwn(portal.statement)) {
-      const ran = await this.#flush(false);
+      const ran = await this.#gathering.flush(false);
       if (ran.kind !== 'done') return ran;
       return executeStatement(session, planned, () => ANYWHERE, groupDispatch([], session.services.statementNames));
     }
@@ -233,16 +222,15 @@ export class ExtendedBatch {
         }),
       );
     }
-    let ran = await this.#moveTo(portal.shards);
+    let ran = await this.#gathering.moveTo(portal.shards);
     if (ran.kind !== 'done') return ran;
-    if (portal.shards.length > 1 && this.#group.executes > 0) {
-      ran = await this.#flush(false);
+    if (portal.shards.length > 1 && this.#gathering.executes > 0) {
+      ran = await this.#gathering.flush(false);
       if (ran.kind !== 'done') return ran;
-      this.#group.shards = portal.shards;
+      this.#gathering.shards = portal.shards;
     }
-    this.#group.items.push({ kind: 'execute', frame });
-    this.#group.executes++;
-    this.#group.writes ||= planned?.writes ?? true;
+    this.#gathering.add({ kind: 'execute', frame });
+    this.#gathering.executed(planned?.writes ?? true);
     if (planned?.action.kind === 'ddl') session.services.statementNames.forgetAll();
     return DONE;
   }
@@ -252,78 +240,26 @@ export class ExtendedBatch {
     const { target, name } = readClose(frame, 0, frame.length);
     if (target === 'statement') {
       session.statements.delete(name);
-      this.#own(CLOSE_COMPLETE);
+      this.#gathering.own(CLOSE_COMPLETE);
       return DONE;
     }
     const portal: ClientPortal | undefined = session.portals.get(name);
     session.portals.delete(name);
-    const here = portal !== undefined && portal.shards.length === 1 && portal.shards[0] === this.#group.shards?.[0];
+    const here = portal !== undefined && portal.shards.length === 1 && portal.shards[0] === this.#gathering.shards?.[0];
     const open = portal !== undefined && session.transaction?.branches.has(portal.shards[0] ?? -1) === true;
     if (portal === undefined || portal.shards.length !== 1 || !(here || open)) {
-      this.#own(CLOSE_COMPLETE);
+      this.#gathering.own(CLOSE_COMPLETE);
       return DONE;
     }
-    const ran = await this.#moveTo(portal.shards);
-    if (ran.kind === 'done') this.#group.items.push({ kind: 'close-portal', frame });
+    const ran = await this.#gathering.moveTo(portal.shards);
+    if (ran.kind === 'done') this.#gathering.add({ kind: 'close-portal', frame });
     return ran;
-  }
-
-  #own(...replies: Buffer[]): void {
-    for (const bytes of replies) this.#group.items.push({ kind: 'own', bytes });
-  }
-
-  /** Messages for `shards` follow: what was gathered for other shards leaves first. */
-  async #moveTo(shards: readonly number[]): Promise<Ran> {
-    const gathered = this.#group.shards;
-    const same =
-      gathered !== undefined && gathered.length === shards.length && gathered.every((shard, i) => shard === shards[i]);
-    if (same && (shards.length === 1 || this.#group.executes === 0)) return DONE;
-    const carriesDescribe = this.#group.items.some((item) => item.kind === 'describe-statement' || item.kind === 'own');
-    if (gathered !== undefined || (shards.length > 1 && carriesDescribe)) {
-      const ran = await this.#flush(false);
-      if (ran.kind !== 'done') return ran;
-    }
-    this.#group.shards = shards;
-    return DONE;
-  }
-
-  /** A merged reply has no place for descriptions of other statements. */
-  async #leaveMerged(): Promise<Ran> {
-    return (this.#group.shards?.length ?? 0) > 1 ? this.#flush(false) : DONE;
   }
 
   /** An error of ours stands behind the replies to what came before it. */
   async #afterGroup(error: SqlError): Promise<Ran> {
-    const ran = await this.#flush(false);
+    const ran = await this.#gathering.flush(false);
     return ran.kind === 'done' ? ranInto(error) : ran;
-  }
-
-  /** Sends the group. `last`: nothing but Sync follows, so an idle session may let the shard commit by itself. */
-  async #flush(last: boolean): Promise<Ran> {
-    const session = this.#session;
-    const group = this.#group;
-    this.#group = emptyGroup();
-    if (group.items.length === 0) return DONE;
-    if (group.items.every((item) => item.kind === 'own')) {
-      for (const item of group.items) if (item.kind === 'own') session.writer.write(item.bytes);
-      return DONE;
-    }
-    const touches = group.items.some((item) => item.kind === 'bind' || item.kind === 'execute');
-    if (session.transaction === undefined && touches && !last) {
-      session.transaction = new ClientTransaction(session, { hidden: true, modes: '' });
-    }
-    const { transaction } = session;
-    if (transaction !== undefined && transaction.state !== 'open') return ranInto(failedBlockError);
-    const shards = group.shards ?? [transaction?.branches.keys().next().value ?? session.anyShard()];
-    const dispatch = groupDispatch(group.items, session.services.statementNames);
-    const [first = 0] = shards;
-    if (shards.length === 1) {
-      if (transaction === undefined) return runAlone(session, first, dispatch, group.writes);
-      return runInside(session, transaction, first, dispatch, group.writes);
-    }
-    const traits = { writes: group.writes, merge: group.merge };
-    if (transaction === undefined) return runOnMany(session, shards, dispatch, traits);
-    return runInsideOnMany(session, transaction, shards, dispatch, traits);
   }
 }
 

@@ -1,0 +1,107 @@
+// Gathers messages of one batch that go to the same shards into one packet, and sends it alone or inside the transaction.
+import type { Merge } from '../routing/plan.ts';
+import { ClientTransaction } from './client-transaction.ts';
+import { type GroupItem, groupDispatch } from './extended-group.ts';
+import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
+import { runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
+import { failedBlockError } from './transaction-end.ts';
+
+/** What is gathered for one packet. `shards` undefined: nothing in it cares where it goes yet. */
+interface Group {
+  items: GroupItem[];
+  shards: readonly number[] | undefined;
+  executes: number;
+  writes: boolean;
+  merge: Merge;
+}
+
+const emptyGroup = (): Group => ({ items: [], shards: undefined, executes: 0, writes: false, merge: 'concat' });
+
+export class Gathering {
+  readonly #session: SessionState;
+  #group = emptyGroup();
+
+  constructor(session: SessionState) {
+    this.#session = session;
+  }
+
+  /** Where the gathered messages go; undefined while nothing in them cares. */
+  get shards(): readonly number[] | undefined {
+    return this.#group.shards;
+  }
+
+  set shards(shards: readonly number[]) {
+    this.#group.shards = shards;
+  }
+
+  set merge(merge: Merge) {
+    this.#group.merge = merge;
+  }
+
+  /** Execute messages gathered so far. */
+  get executes(): number {
+    return this.#group.executes;
+  }
+
+  add(item: GroupItem): void {
+    this.#group.items.push(item);
+  }
+
+  executed(writes: boolean): void {
+    this.#group.executes++;
+    this.#group.writes ||= writes;
+  }
+
+  /** Replies of the proxy's own, in their place. */
+  own(...replies: Buffer[]): void {
+    for (const bytes of replies) this.#group.items.push({ kind: 'own', bytes });
+  }
+
+  /** Messages for `shards` follow: what was gathered for other shards leaves first. */
+  async moveTo(shards: readonly number[]): Promise<Ran> {
+    const gathered = this.#group.shards;
+    const same =
+      gathered !== undefined && gathered.length === shards.length && gathered.every((shard, i) => shard === shards[i]);
+    if (same && (shards.length === 1 || this.#group.executes === 0)) return DONE;
+    const carriesDescribe = this.#group.items.some((item) => item.kind === 'describe-statement' || item.kind === 'own');
+    if (gathered !== undefined || (shards.length > 1 && carriesDescribe)) {
+      const ran = await this.flush(false);
+      if (ran.kind !== 'done') return ran;
+    }
+    this.#group.shards = shards;
+    return DONE;
+  }
+
+  /** A merged reply has no place for descriptions of other statements. */
+  async leaveMerged(): Promise<Ran> {
+    return (this.#group.shards?.length ?? 0) > 1 ? this.flush(false) : DONE;
+  }
+
+  /** Sends the group. `last`: nothing but Sync follows, so an idle session may let the shard commit by itself. */
+  async flush(last: boolean): Promise<Ran> {
+    const session = this.#session;
+    const group = this.#group;
+    this.#group = emptyGroup();
+    if (group.items.length === 0) return DONE;
+    if (group.items.every((item) => item.kind === 'own')) {
+      for (const item of group.items) if (item.kind === 'own') session.writer.write(item.bytes);
+      return DONE;
+    }
+    const touches = group.items.some((item) => item.kind === 'bind' || item.kind === 'execute');
+    if (session.transaction === undefined && touches && !last) {
+      session.transaction = new ClientTransaction(session, { hidden: true, modes: '' });
+    }
+    const { transaction } = session;
+    if (transaction !== undefined && transaction.state !== 'open') return ranInto(failedBlockError);
+    const shards = group.shards ?? [transaction?.branches.keys().next().value ?? session.anyShard()];
+    const dispatch = groupDispatch(group.items, session.services.statementNames);
+    const [first = 0] = shards;
+    if (shards.length === 1) {
+      if (transaction === undefined) return runAlone(session, first, dispatch, group.writes);
+      return runInside(session, transaction, first, dispatch, group.writes);
+    }
+    const traits = { writes: group.writes, merge: group.merge };
+    if (transaction === undefined) return runOnMany(session, shards, dispatch, traits);
+    return runInsideOnMany(session, transaction, shards, dispatch, traits);
+  }
+}
