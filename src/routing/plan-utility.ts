@@ -50,6 +50,7 @@ function body(decision: Decision, more: Partial<PlannedBody>): PlannedBody {
     locks: false,
     setConfig: false,
     tables: [],
+    lockFirst: undefined,
     rules: [],
     never: undefined,
     ...more,
@@ -127,7 +128,7 @@ function planInner(inner: Node, action: StatementAction, topology: Topology, rea
   } else if (decision.kind !== 'fixed') {
     decision = { ...decision, spread };
   }
-  return { ...planned, decision, writes, merge: 'first' };
+  return { ...planned, decision, writes, merge: 'first', lockFirst: undefined };
 }
 
 function explainUtility(topology: Topology): PlannedBody {

@@ -55,6 +55,12 @@ export interface PlannedStatement {
   readonly setConfig: boolean;
   /** Written tables and read tables that have a place, `schema.name`, for messages and EXPLAIN. */
   readonly tables: readonly string[];
+  /**
+   * A write to a reference table: this LOCK TABLE must run before it in the same transaction, on shard 0 first and then on
+   * the others. Without it two writers could pass each other in different orders on different shards (a row inserted by one
+   * is seen by the other's UPDATE on some shards only), and the copies would differ from then on.
+   */
+  readonly lockFirst: string | undefined;
   /** The route came from a comment, so a route of the session (SET atomshard.shard) does not replace it. */
   readonly manual: boolean;
   /** Where it runs with these values; undefined = a simple query. Never throws on client input. */

@@ -96,6 +96,10 @@ class Statement implements PlannedStatement {
     return this.#compiled.body.tables;
   }
 
+  get lockFirst(): string | undefined {
+    return this.#compiled.body.lockFirst;
+  }
+
   get manual(): boolean {
     return this.#compiled.byHand !== undefined;
   }

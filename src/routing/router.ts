@@ -153,6 +153,7 @@ function refusedStatement(text: string, route: Refused): QueryPlan['statements']
     locks: false,
     setConfig: false,
     tables: [],
+    lockFirst: undefined,
     manual: false,
     route: () => route,
     routeTo: () => route,

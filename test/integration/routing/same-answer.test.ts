@@ -63,9 +63,20 @@ function atom(aliases: readonly string[]): fc.Arbitrary<string> {
   );
 }
 
+/** Few keys, so that tables are often bound to one shard and the statement is not refused. */
+const hotKey = fc.constantFrom('2', '4', '5');
+
 function condition(aliases: readonly string[]): fc.Arbitrary<string> {
   const one = atom(aliases);
+  const keyed = fc.tuple(fc.constantFrom(...aliases), hotKey).map(([t, v]) => `${t}.${col(t)} = ${v}`);
+  const equal = fc
+    .tuple(fc.constantFrom(...aliases), fc.constantFrom(...aliases))
+    .map(([t, u]) => `${t}.${col(t)} = ${u}.${col(u)}`);
   return fc.oneof(
+    fc.tuple(keyed, equal).map((pair) => pair.join(' and ')),
+    fc.tuple(keyed, equal, equal).map((three) => three.join(' and ')),
+    fc.tuple(keyed, equal, one).map((three) => three.join(' and ')),
+    fc.tuple(keyed, keyed, keyed).map((three) => three.join(' and ')),
     one,
     fc.tuple(one, one).map((pair) => pair.join(' and ')),
     fc.tuple(one, one, one).map((three) => three.join(' and ')),
