@@ -63,8 +63,9 @@ export class Kubectl {
 
   /** Server-side apply of a manifest's text, or of objects. */
   async apply(manifest: string | readonly object[], args: readonly string[] = []): Promise<void> {
-    const input =
-      typeof manifest === 'string' ? manifest : manifest.map((each) => JSON.stringify(each)).join('\n---\n');
+    // A List, because older kubectls do not take several JSON documents.
+    const list = { apiVersion: 'v1', kind: 'List', items: manifest };
+    const input = typeof manifest === 'string' ? manifest : JSON.stringify(list);
     await this.run(['apply', '--server-side', '--force-conflicts', '-f', '-', ...args], { input });
   }
 
