@@ -38,9 +38,9 @@ describe('reading ahead', () => {
   it('gives as many bytes as are needed, though they are more than a piece', async () => {
     const { bytes, reader } = patternedFile();
     await reader.from(64, 8);
-    const piece = await reader.from(2_000_000, 5_000_000);
+    const piece = await reader.from(2_050_000, 5_000_000);
     expect(piece.length).toBeGreaterThanOrEqual(5_000_000);
-    expect(Buffer.compare(piece, bytes.subarray(2_000_000, 2_000_000 + piece.length))).toBe(0);
+    expect(Buffer.compare(piece, bytes.subarray(2_050_000, 2_050_000 + piece.length))).toBe(0);
   });
 
   it('gives less only at the end of the file, also when it became shorter meanwhile', async () => {
