@@ -15,7 +15,7 @@ import { DecisionReplay } from './decision-replay.ts';
 import type { DecisionWal, LoggedRecord, OpenedDecisionWal } from './decision-wal.ts';
 import { type TransactionId, transactionKey } from './gid.ts';
 import { type LogEvidence, searchLog } from './log-evidence.ts';
-import { pruneLog } from './log-retention.ts';
+import { pruneLog, type Retention } from './log-retention.ts';
 
 export interface DecisionLogOptions {
   /** Opens the write-ahead log, e.g. `(onRecord) => openWal(options, onRecord)`. */
@@ -46,7 +46,7 @@ export class DecisionLog {
   readonly #wal: DecisionWal;
   readonly #state: DecisionReplay;
   readonly #clock: Clock;
-  readonly #retention: { readonly ms: number; readonly bytesMax: number };
+  readonly #retention: Retention;
   readonly #tombstones = new Set<string>();
   /** Evidence about earlier epochs, so that a transaction that is held for days does not cost a scan every pass. */
   readonly #past = new Map<string, LogEvidence>();

@@ -61,7 +61,7 @@ export class DecisionReplay {
     }
   }
 
-  /** Adds a decision behind all others; one that is there already (from a checkpoint, or moved) keeps one entry. */
+  /** Adds a decision behind all others; one that is there already, from a checkpoint, keeps one entry. */
   add(key: string, decision: CommitDecision, lsn: number): LiveDecision {
     const entry = { decision, lsn, logged: false };
     this.live.delete(key);

@@ -192,7 +192,7 @@ describe('time', () => {
       const probe = await shards.client(1, { application_name: 'test-probe' });
       void probe
         .query("SET statement_timeout = '2s'; SELECT pg_logical_emit_message(true, 'probe', '')")
-        .finally(() => probe.end());
+        .finally(() => void probe.end());
       await new Promise((resolve) => setTimeout(resolve, 20));
       return (await waiting('test-probe')).length > 0;
     });

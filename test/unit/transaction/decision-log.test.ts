@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DecisionLog } from '../../../src/transaction/decision-log.ts';
-import { encodeCommit } from '../../../src/transaction/decision-record.ts';
+import { encodeCheckpoint, encodeCommit } from '../../../src/transaction/decision-record.ts';
 import type {
   DecisionWal,
   LoggedRecord,
@@ -137,6 +137,20 @@ describe('the decision log', () => {
     expect(await after.log.lookup(new Set(['1789.1']))).toMatchObject(
       new Map([['1789.1', { kind: 'commit', lsn: 6 }]]),
     );
+  });
+
+  it('a checkpoint is the whole truth: what it does not restate has ended, and its watermark holds', async () => {
+    const live = { lsn: 2, decision: decision(1) };
+    const checkpoint = { atMs: 1, watermark: { epoch: 1788, seq: 7 }, highest: { epoch: 1789, seq: 2 }, live: [live] };
+    const { log } = await open([
+      { lsn: 2, tag: 16, payload: encodeCommit(decision(1)) },
+      { lsn: 3, tag: 16, payload: encodeCommit(decision(2)) },
+      { lsn: 4, tag: 1, payload: encodeCheckpoint(checkpoint) },
+    ]);
+    expect(keysOf(log)).toEqual([1]);
+    const found = await log.lookup(new Set(['1788.7', '1788.8']));
+    expect(found.get('1788.7')).toEqual({ kind: 'below-watermark' });
+    expect(found.get('1788.8')).toEqual({ kind: 'none-above-watermark' });
   });
 
   it('PgDog 3: after a failure nothing is acknowledged, what was on its way stays live, and new work is refused', async () => {
