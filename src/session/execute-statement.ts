@@ -148,7 +148,7 @@ export async function runRouted(
     if (transaction === undefined) return runAlone(session, first, dispatch, writes);
     return runInside(session, transaction, first, dispatch, writes);
   }
-  const traits = { writes, merge };
+  const traits = { writes, merge, lockFirst: statement?.lockFirst };
   if (transaction === undefined) return runOnMany(session, places, dispatch, traits);
   return runInsideOnMany(session, transaction, places, dispatch, traits);
 }

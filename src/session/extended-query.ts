@@ -158,7 +158,7 @@ export class ExtendedBatch {
     if (ran.kind !== 'done') return ran;
     session.portals.set(bind.portal, { statement, shards });
     this.#gathering.add({ kind: 'bind', statement, frame });
-    this.#gathering.merge = mergeOf(planned?.action);
+    this.#gathering.mergeBy(mergeOf(planned?.action), planned?.lockFirst);
     return DONE;
   }
 

@@ -13,9 +13,17 @@ interface Group {
   executes: number;
   writes: boolean;
   merge: Merge;
+  lockFirst: string | undefined;
 }
 
-const emptyGroup = (): Group => ({ items: [], shards: undefined, executes: 0, writes: false, merge: 'concat' });
+const emptyGroup = (): Group => ({
+  items: [],
+  shards: undefined,
+  executes: 0,
+  writes: false,
+  merge: 'concat',
+  lockFirst: undefined,
+});
 
 export class Gathering {
   readonly #session: SessionState;
@@ -34,8 +42,10 @@ export class Gathering {
     this.#group.shards = shards;
   }
 
-  set merge(merge: Merge) {
+  /** How the replies to what was bound last are merged, and what must be locked before it. */
+  mergeBy(merge: Merge, lockFirst: string | undefined): void {
     this.#group.merge = merge;
+    this.#group.lockFirst = lockFirst;
   }
 
   /** Execute messages gathered so far. */
@@ -100,7 +110,7 @@ export class Gathering {
       if (transaction === undefined) return runAlone(session, first, dispatch, group.writes);
       return runInside(session, transaction, first, dispatch, group.writes);
     }
-    const traits = { writes: group.writes, merge: group.merge };
+    const traits = { writes: group.writes, merge: group.merge, lockFirst: group.lockFirst };
     if (transaction === undefined) return runOnMany(session, shards, dispatch, traits);
     return runInsideOnMany(session, transaction, shards, dispatch, traits);
   }

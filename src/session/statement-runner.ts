@@ -40,6 +40,8 @@ export function simpleDispatch(frame: Buffer, parts?: ReadonlyMap<number, string
 export interface StatementTraits {
   readonly writes: boolean;
   readonly merge: MergeRule;
+  /** LOCK TABLE that gives the writers of a reference table one order on all shards (see PlannedStatement.lockFirst). */
+  readonly lockFirst?: string | undefined;
 }
 
 /** Runs on one shard outside any transaction: the shard itself commits. The hot path. */
@@ -175,6 +177,10 @@ async function runMergedInside(
   const branches = joined.filter(isBranch);
   const refused = joined.find((branch): branch is SqlError => !isBranch(branch));
   if (refused !== undefined) return { ran: ranInto(refused) };
+  if (traits.lockFirst !== undefined) {
+    const locked = await lockInOrder(transaction, branches, traits.lockFirst);
+    if (locked.kind !== 'done') return { ran: locked };
+  }
   for (const branch of branches) {
     sendMerged(reply, branch.connection, branch.shard, dispatch);
     if (traits.writes) transaction.wrote(branch);
@@ -189,6 +195,36 @@ async function runMergedInside(
     return { ran: FAILED };
   }
   return { ran: DONE, conclude: () => reply.finish(end) };
+}
+
+/** Takes the lock on the first shard, then on the others: who has the first one is first everywhere. */
+async function lockInOrder(
+  transaction: ClientTransaction,
+  branches: readonly SessionBranch[],
+  sql: string,
+): Promise<Ran> {
+  const [first, ...others] = branches.toSorted((a, b) => a.shard - b.shard);
+  for (const together of [first === undefined ? [] : [first], others]) {
+    const ran = await commandOn(transaction, together, sql);
+    if (ran.kind !== 'done') return ran;
+  }
+  return DONE;
+}
+
+/** Sends one command to these participants; the first error (or loss) is the statement's. */
+export async function commandOn(
+  transaction: ClientTransaction,
+  branches: readonly SessionBranch[],
+  sql: string,
+): Promise<Ran> {
+  const replies = await Promise.all(branches.map((branch) => branch.connection.command(sql)));
+  for (const [index, reply] of replies.entries()) {
+    if (reply.kind === 'complete') continue;
+    if (reply.kind === 'error') return ranInto(reply.error);
+    transaction.breakOff();
+    return ranInto(connectionLostError(branches[index]?.connection.shard ?? 'a shard', reply.lost, false));
+  }
+  return DONE;
 }
 
 function branchLost(branch: SessionBranch, lost: Parameters<typeof connectionLostError>[1]): SqlError {

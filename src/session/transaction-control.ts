@@ -2,11 +2,10 @@
 // that takes part.
 import { commandComplete, warning } from '../protocol/server-message.ts';
 import { SQLSTATE, sqlError } from '../protocol/sql-error.ts';
-import type { CommandReply } from '../shard/branch-link.ts';
-import { ClientTransaction, type SessionBranch } from './client-transaction.ts';
-import { connectionLostError } from './lease.ts';
+import { ClientTransaction } from './client-transaction.ts';
 import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { quoteIdentifier } from './settings.ts';
+import { commandOn } from './statement-runner.ts';
 import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
 
 function answer(session: SessionState, tag: string): Ran {
@@ -108,17 +107,9 @@ export async function rollbackToSavepoint(session: SessionState, name: string): 
   return answer(session, 'ROLLBACK');
 }
 
-/** Sends one command to every participant; the first error (or loss) is the statement's. */
-export async function toAllBranches(transaction: ClientTransaction, sql: string): Promise<Ran> {
-  const branches: SessionBranch[] = [...transaction.branches.values()];
-  const replies: CommandReply[] = await Promise.all(branches.map((branch) => branch.connection.command(sql)));
-  for (const [index, reply] of replies.entries()) {
-    if (reply.kind === 'complete') continue;
-    if (reply.kind === 'error') return ranInto(reply.error);
-    transaction.breakOff();
-    return ranInto(connectionLostError(branches[index]?.connection.shard ?? 'a shard', reply.lost, false));
-  }
-  return DONE;
+/** Sends one command to every participant. */
+export function toAllBranches(transaction: ClientTransaction, sql: string): Promise<Ran> {
+  return commandOn(transaction, [...transaction.branches.values()], sql);
 }
 
 const onlyInBlock = (what: string) =>

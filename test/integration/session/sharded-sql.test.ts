@@ -127,6 +127,26 @@ describe('statements over several shards', () => {
   });
 });
 
+describe('reference tables under concurrent writers', () => {
+  it('stay equal on every shard: writers pass each other in one order', async () => {
+    const clients = await Promise.all(Array.from({ length: 8 }, () => proxy.client()));
+    await Promise.all(
+      clients.map(async (client, worker) => {
+        for (let turn = 0; turn < 6; turn++) {
+          await client.query(`INSERT INTO currencies (code, name) VALUES ('${worker}-${turn}', 'new')`);
+          await client.query(`UPDATE currencies SET name = 'by ${worker}-${turn}'`);
+        }
+      }),
+    );
+    const copies = await Promise.all(
+      [0, 1, 2].map((shard) => shards.query(shard, 'SELECT code, name FROM currencies ORDER BY code')),
+    );
+    expect(copies[0]).toHaveLength(49);
+    expect(copies[1]).toEqual(copies[0]);
+    expect(copies[2]).toEqual(copies[0]);
+  });
+});
+
 describe('transactions', () => {
   it('a transfer between shards is whole, and its rows are visible afterwards', async () => {
     const client = await proxy.client();
