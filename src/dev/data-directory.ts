@@ -20,13 +20,19 @@ export interface Superuser {
   readonly password?: string | undefined;
 }
 
+export interface DataDirectoryOptions {
+  readonly superuser: Superuser;
+  /** False only where nothing needs to survive a power cut, as in tests. */
+  readonly durable: boolean;
+  readonly say: (line: string) => void;
+}
+
 /** Makes the data directory where there is none yet; leaves one of ours alone; refuses any other with the reason. */
 export async function ensureDataDirectory(
   directory: string,
   binaries: PostgresBinaries,
-  superuser: Superuser,
   account: Account | undefined,
-  say: (line: string) => void,
+  { superuser, durable, say }: DataDirectoryOptions,
 ): Promise<void> {
   const closed = await closedParent(directory, account);
   if (closed !== undefined) {
@@ -48,6 +54,8 @@ export async function ensureDataDirectory(
   const marker = path.join(unfinished, MARKER);
   await writeFile(marker, `${JSON.stringify({ format: 1, major: binaries.major, superuser: superuser.name })}\n`);
   await giveTo(marker, account);
+  // The server syncs only what it changes later; what was copied here it takes for safe.
+  if (durable) await runInitdb(['--sync-only', '-D', unfinished], binaries, account);
   await rename(unfinished, directory); // Before: no data directory. After: a whole one. (An empty one may be replaced.)
 }
 
@@ -126,9 +134,17 @@ async function initdb(
     args.push('--auth=scram-sha-256', `--pwfile=${passwordFile}`);
   }
   try {
-    const run = await runProgram(path.join(binaries.binDirectory, 'initdb'), args, account);
-    if (run.code !== 0) throw new DevError('initdb-failed', `initdb in ${directory} failed: ${run.output.trim()}`);
+    await runInitdb(args, binaries, account);
   } finally {
     await rm(passwordFile, { force: true });
   }
+}
+
+async function runInitdb(
+  args: readonly string[],
+  binaries: PostgresBinaries,
+  account: Account | undefined,
+): Promise<void> {
+  const run = await runProgram(path.join(binaries.binDirectory, 'initdb'), args, account);
+  if (run.code !== 0) throw new DevError('initdb-failed', `initdb ${args.join(' ')} failed: ${run.output.trim()}`);
 }

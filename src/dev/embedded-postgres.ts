@@ -75,7 +75,8 @@ export class EmbeddedPostgres {
     const binaries = await findBinaries(options.major, account, say);
     const server = new EmbeddedPostgres(options, binaries, account);
     const superuser = { name: server.user, password: server.password };
-    await ensureDataDirectory(server.dataDirectory, binaries, superuser, account, say);
+    const durable = server.#parameters.fsync !== 'off';
+    await ensureDataDirectory(server.dataDirectory, binaries, account, { superuser, durable, say });
     await stopLeftover(server.dataDirectory, say);
     await server.start();
     return server;

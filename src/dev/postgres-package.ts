@@ -92,7 +92,12 @@ async function fetchedPackage(major: number, account: Account | undefined, say: 
   await mkdir(unfinished, { recursive: true });
   // Scripts stay off: all that the package's own script does is make the symbolic links, which we do below.
   const options = ['--no-save', '--ignore-scripts', '--no-audit', '--no-fund'];
-  await npm(['install', '--prefix', unfinished, ...options, `${PLATFORM_PACKAGE}@${version}`]);
+  try {
+    await npm(['install', '--prefix', unfinished, ...options, `${PLATFORM_PACKAGE}@${version}`]);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    throw error;
+  }
   await moveIntoPlace(unfinished, home); // A crash before this leaves a directory that nobody looks at.
   return inside;
 }

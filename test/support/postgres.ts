@@ -1,5 +1,5 @@
 // Real PostgreSQL shards for one test file: started in parallel in a directory of their own, gone afterwards, also after failures.
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -114,11 +114,16 @@ async function removeShards(directory: string, shards: readonly EmbeddedPostgres
   await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
 }
 
-/** Removes what test runs that were killed left behind: directories whose process is gone. */
+const ABANDONED_MS = 2 * 3_600_000;
+
+/** Removes what killed test runs left behind: old directories whose process is gone (as far as this machine can tell). */
 async function sweep(): Promise<void> {
+  if (process.platform !== 'linux') return;
   for (const name of readdirSync(os.tmpdir())) {
     const pid = /^atomshard-test-(\d+)-/.exec(name)?.[1];
-    if (pid === undefined || existsSync(`/proc/${pid}`) || process.platform !== 'linux') continue;
-    await rm(path.join(os.tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    const place = path.join(os.tmpdir(), name);
+    const made = statSync(place, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+    if (Date.now() - made > ABANDONED_MS) await rm(place, { recursive: true, force: true }).catch(() => undefined);
   }
 }
