@@ -2,6 +2,8 @@
 // The rule it keeps: where a literal, a quoted name or a comment begins and ends is exactly what libpg-query's scan says
 // (held by a differential test); operators come out one character at a time, which is all that readers here need.
 
+import { CLASS, DIGIT, isDigit, isWordPart, PLAIN, SPACE, WORD_START } from './characters.ts';
+
 export const TOKEN = {
   end: 0,
   /** Unquoted word: identifier or keyword. */
@@ -26,18 +28,6 @@ export const TOKEN = {
 
 export type TokenKind = (typeof TOKEN)[keyof typeof TOKEN];
 
-const SPACE = 1;
-const WORD_START = 2;
-const DIGIT = 4;
-
-/** Character classes of ASCII; everything above is part of words, as in scan.l. */
-const CLASS = new Uint8Array(128);
-for (const character of ' \t\n\r\f') CLASS[character.charCodeAt(0)] = SPACE;
-for (const character of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_') {
-  CLASS[character.charCodeAt(0)] = WORD_START;
-}
-for (const character of '0123456789') CLASS[character.charCodeAt(0)] = DIGIT;
-
 const QUOTE = 0x27;
 const DOUBLE_QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -46,7 +36,6 @@ const DASH = 0x2d;
 const SLASH = 0x2f;
 const STAR = 0x2a;
 const DOT = 0x2e;
-const UNDERSCORE = 0x5f;
 
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z_0-9\u0080-\uffff]*)?\$/y;
 /** `'` after white space with a newline in it continues the string before it. */
@@ -104,6 +93,27 @@ export class Lexer {
     }
     this.end = at + 1;
     return TOKEN.punctuation;
+  }
+
+  /** Like `next()`, but passes over words and plain punctuation: the fast way through a text whose literals are wanted. */
+  nextLiteral(): TokenKind {
+    const text = this.#text;
+    let at = this.end;
+    for (;;) {
+      const code = text.charCodeAt(at);
+      // At the end the code is NaN, which is neither.
+      const kind = code < 128 ? CLASS[code] : code >= 128 ? WORD_START : undefined;
+      if (kind === SPACE || kind === PLAIN) at += 1;
+      else if (kind === WORD_START) {
+        const second = text.charCodeAt(at + 1);
+        // A prefixed string or an ordinary word: `next` knows.
+        if (second === QUOTE || second === 0x26) break;
+        at += 1;
+        for (let part = second; isWordPart(part); part = text.charCodeAt(at)) at += 1;
+      } else break;
+    }
+    this.end = at;
+    return this.next();
   }
 
   #settled(kind: TokenKind): TokenKind {
@@ -277,14 +287,4 @@ export class Lexer {
     this.end = this.#text.length;
     return TOKEN.malformed;
   }
-}
-
-function isDigit(code: number): boolean {
-  return code >= 0x30 && code <= 0x39;
-}
-
-function isWordPart(code: number): boolean {
-  if (code >= 128) return true;
-  const kind = CLASS[code];
-  return kind === WORD_START || kind === DIGIT || code === DOLLAR || code === UNDERSCORE;
 }

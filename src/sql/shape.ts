@@ -32,7 +32,8 @@ export function shapeOf(text: string): Shape | undefined {
   let first = true;
   let ended = false;
   for (;;) {
-    const kind = lexer.next();
+    // Words matter only until the first has been seen, and again behind a semicolon.
+    const kind = first || ended ? lexer.next() : lexer.nextLiteral();
     const { start, end } = lexer;
     if (kind === TOKEN.end) break;
     if (kind === TOKEN.comment) {

@@ -254,6 +254,22 @@ describe('shapes', () => {
     );
   });
 
+  it('the fast way through a text finds the literals that the slow way finds', () => {
+    let shaped = 0;
+    fc.assert(
+      fc.property(anything, (rest) => {
+        const text = `select ${rest}`;
+        const shape = shapeOf(text);
+        if (shape === undefined) return;
+        shaped += 1;
+        const slow = (lexed(text) ?? []).filter(({ kind }) => kind !== 'comment' && kind !== 'parameter');
+        expect(shape.holes.map(({ start, end }) => text.slice(start, end))).toEqual(slow.map((piece) => piece.text));
+      }),
+      { numRuns: 10_000 },
+    );
+    expect(shaped).toBeGreaterThan(1_000);
+  });
+
   it('a hole gives back the value that the parser read', () => {
     fc.assert(
       fc.property(literal, (value) => {
