@@ -22,13 +22,14 @@ export class ExistingCluster implements Cluster {
 
   static create(folders: Folders, name: string, kubeconfig: string): ExistingCluster {
     const record: ClusterRecord = { name, way: 'existing', kubeconfig, nodes: 0 };
-    writeRecord(folders, record);
     return new ExistingCluster(folders, record);
   }
 
   async up(_nodes: number, report: Report): Promise<void> {
     // Its nodes are its owner's affair; all that is checked is that it answers.
     await this.kubectl.run(['get', '--raw', '/readyz']);
+    // Only now: a cluster that never answered is nothing that `down` could clean.
+    writeRecord(this.#folders, this.record);
     report.step('the cluster answers');
   }
 

@@ -6,7 +6,7 @@ import { KindCluster } from '../kind/kind-cluster.ts';
 import type { Cluster } from './cluster.ts';
 import type { Folders } from './folders.ts';
 import { gatherFacts } from './machine.ts';
-import { assertClusterName, type ClusterRecord, listRecords, readRecord } from './record.ts';
+import { assertClusterName, readRecord } from './record.ts';
 import type { Report } from './report.ts';
 import { chooseWay, type Way } from './way.ts';
 
@@ -21,11 +21,15 @@ export class NoWayToACluster extends Error {
   }
 }
 
-/** The kubeconfig that a person gave, unless it is that of a cluster of ours (`eval $(… env)` sets it). */
-export function givenKubeconfig(given: string | undefined, records: readonly ClusterRecord[]): string | undefined {
-  if (given === undefined || given === '') return undefined;
-  const file = path.resolve(given);
-  return records.some((record) => record.way !== 'existing' && record.kubeconfig === file) ? undefined : file;
+/**
+ * The kubeconfig that a person gave, unless it is that of a cluster of ours, living or gone: `eval $(… env)` sets it, and
+ * it stays set after `down`. Of a list (`a:b`) the first file counts.
+ */
+export function givenKubeconfig(given: string | undefined, stateFolder: string): string | undefined {
+  const [first = ''] = (given ?? '').split(':');
+  if (first === '') return undefined;
+  const file = path.resolve(first);
+  return file.startsWith(`${stateFolder}/`) ? undefined : file;
 }
 
 /** Chooses the way for this machine; what a cluster of that name is already made by comes first. */
@@ -42,7 +46,7 @@ export async function wayFor(
       ? { kind: 'existing', kubeconfig: record.kubeconfig, why }
       : { kind: record.way, why };
   }
-  return chooseWay(await gatherFacts(givenKubeconfig(kubeconfig, listRecords(folders))), only);
+  return chooseWay(await gatherFacts(givenKubeconfig(kubeconfig, folders.state)), only);
 }
 
 /** The cluster on record under `name`, good for `down` and nothing else: it builds nothing and asks nobody. */

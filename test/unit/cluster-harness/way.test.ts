@@ -57,10 +57,11 @@ describe('the way to a cluster', () => {
     }
   });
 
-  it('KUBECONFIG of a cluster of ours is not taken for somebody else’s cluster', () => {
-    const ours = { name: 'a', way: 'bare', kubeconfig: '/state/a/admin.conf', nodes: 1 } as const;
-    expect(givenKubeconfig('/state/a/admin.conf', [ours])).toBeUndefined();
-    expect(givenKubeconfig('/home/me/.kube/config', [ours])).toBe('/home/me/.kube/config');
-    expect(givenKubeconfig('', [ours])).toBeUndefined();
+  it('KUBECONFIG of a cluster of ours is not taken for somebody else’s, even after it is gone', () => {
+    expect(givenKubeconfig('/state/a/kubeconfig/admin.conf', '/state')).toBeUndefined();
+    expect(givenKubeconfig('/home/me/.kube/config:/other', '/state')).toBe('/home/me/.kube/config');
+    expect(givenKubeconfig('/statement/config', '/state')).toBe('/statement/config');
+    expect(givenKubeconfig('', '/state')).toBeUndefined();
+    expect(givenKubeconfig(undefined, '/state')).toBeUndefined();
   });
 });
