@@ -90,10 +90,15 @@ async function main(): Promise<boolean> {
   );
   say('starting the shards and the proxy (the first time PostgreSQL is initialised, which takes some seconds)');
   const options = { shards: SHARDS, clients: CLIENTS, accounts: ACCOUNTS, initialBalance: BALANCE, seed, fsync: true };
-  await using rig = await CrashRig.start(options);
-  const interrupted = () => void rig[Symbol.asyncDispose]().finally(() => process.exit(130));
+  const starting = CrashRig.start(options);
+  const interrupted = () => {
+    console.error('interrupted; stopping the servers and removing their data');
+    const stopped = starting.then((started) => started[Symbol.asyncDispose]());
+    void stopped.catch(() => undefined).finally(() => process.exit(130));
+  };
   process.once('SIGINT', interrupted);
   process.once('SIGTERM', interrupted);
+  await using rig = await starting;
   say(
     `${ACCOUNTS} accounts with ${BALANCE.toLocaleString('en-US')} each, spread over ${SHARDS} shards; transfers begin`,
   );
