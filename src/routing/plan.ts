@@ -73,11 +73,10 @@ export interface PlannedStatement {
 }
 
 export interface QueryPlan {
-  /** Empty = EmptyQuery. */
-  readonly statements: readonly PlannedStatement[];
   /**
-   * The text may be sent to any shard unread. Never true today: libpg-query refuses a few texts that PostgreSQL runs
-   * (a string continued over a comment), so a text that does not parse is one statement refused with 42601.
+   * Empty = EmptyQuery.
+   * A text that does not parse here is one statement refused with 42601: libpg-query refuses a few texts that PostgreSQL
+   * runs (a string continued over a comment), so sending it to any shard unread could write on one shard only.
    */
-  readonly unparsable: boolean;
+  readonly statements: readonly PlannedStatement[];
 }

@@ -24,7 +24,7 @@ const PLAN_CACHE_CHARACTERS_MAX = 16 * 1024 * 1024;
 /** A hit moves its entry to the young end only now and then: exact recency is not worth two map operations per query. */
 const TOUCH_EVERY = 64;
 
-const EMPTY: QueryPlan = { statements: [], unparsable: false };
+const EMPTY: QueryPlan = { statements: [] };
 
 export class Router {
   readonly topology: Topology;
@@ -61,7 +61,7 @@ export class Router {
       if (compiled !== undefined && compiled !== null) {
         this.#hits += 1;
         if (this.#hits % TOUCH_EVERY === 0) this.#shapes.touch(shape.key, compiled);
-        return { statements: [plannedStatement(compiled, text, shape, this.#tools)], unparsable: false };
+        return { statements: [plannedStatement(compiled, text, shape, this.#tools)] };
       }
       if (compiled === undefined) {
         const fresh = this.#planShape(text, shape);
@@ -107,7 +107,7 @@ export class Router {
       return undefined;
     }
     this.#shapes.set(shape.key, compiled);
-    return { statements: [plannedStatement(compiled, text, shape, this.#tools)], unparsable: false };
+    return { statements: [plannedStatement(compiled, text, shape, this.#tools)] };
   }
 
   #parse(text: string): QueryPlan {
@@ -117,11 +117,10 @@ export class Router {
       case 'syntaxError':
         return {
           statements: [refusedStatement(text, syntaxError(outcome.message, outcome.position))],
-          unparsable: false,
         };
       case 'tooComplex': {
         const route = refuseWith('54001', `statement too complex: ${outcome.message}`, 'Send it in smaller pieces.');
-        return { statements: [refusedStatement(text, route)], unparsable: false };
+        return { statements: [refusedStatement(text, route)] };
       }
       case 'parsed':
         break;
@@ -136,7 +135,6 @@ export class Router {
           this.#tools,
         ),
       ),
-      unparsable: false,
     };
   }
 }

@@ -3,7 +3,7 @@
 import { unreachable } from '../kernel/assert.ts';
 import { commandComplete } from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
-import type { PlannedStatement, Route, RoutingError } from '../routing/plan.ts';
+import type { BoundParameters, PlannedStatement, Route, RoutingError } from '../routing/plan.ts';
 import type { ClientTransaction } from './client-transaction.ts';
 import { noSuchShard } from './lease.ts';
 import type { MergeRule } from './merge.ts';
@@ -87,17 +87,19 @@ function leavesFailedBlock(statement: PlannedStatement): boolean {
   return kind === 'commit' || kind === 'rollback' || kind === 'rollbackTo';
 }
 
-/** The shards a route means for this session now, or why there is none. */
-export function shardsOf(
+/** Where a statement goes for this session: SET atomshard.shard stands above the router, a comment above both. */
+export function routeFor(
   session: SessionState,
-  statement: PlannedStatement | undefined,
-  route: Route,
-): readonly number[] | SqlError {
-  if (session.forcedShard !== undefined && statement?.manual !== true) {
-    return route.kind === 'refused' && route.error.code !== SQLSTATE.featureNotSupported
-      ? routingSqlError(route.error)
-      : [session.forcedShard];
-  }
+  statement: PlannedStatement,
+  parameters: BoundParameters | undefined,
+): Route {
+  const { forcedShard } = session;
+  if (forcedShard === undefined || statement.manual) return statement.route(parameters);
+  return statement.routeTo(forcedShard, parameters);
+}
+
+/** The shards a route means for this session now, or why there is none. */
+export function shardsOf(session: SessionState, route: Route): readonly number[] | SqlError {
   switch (route.kind) {
     case 'one':
       return route.shard < session.pools.length ? [route.shard] : noSuchShard(route.shard, session.pools.length);
@@ -131,16 +133,16 @@ export function routingSqlError(error: RoutingError): SqlError {
 /** Runs a statement where `route` says, alone or inside the session's transaction. */
 export async function runRouted(
   session: SessionState,
-  statement: PlannedStatement | undefined,
+  statement: PlannedStatement,
   route: Route,
   dispatch: Dispatch,
   merge: MergeRule,
 ): Promise<Ran> {
-  if (statement?.setConfig === true) return ranInto(setConfigRefused);
-  const shards = shardsOf(session, statement, route);
+  if (statement.setConfig) return ranInto(setConfigRefused);
+  const shards = shardsOf(session, route);
   if (!Array.isArray(shards)) return ranInto(shards as SqlError);
   const places = shards as readonly number[];
-  const writes = statement?.writes ?? true;
+  const { writes } = statement;
   const { transaction } = session;
   const [first, second] = places;
   if (first === undefined) return DONE;
@@ -148,7 +150,7 @@ export async function runRouted(
     if (transaction === undefined) return runAlone(session, first, dispatch, writes);
     return runInside(session, transaction, first, dispatch, writes);
   }
-  const traits = { writes, merge, lockFirst: statement?.lockFirst };
+  const traits = { writes, merge, lockFirst: statement.lockFirst };
   if (transaction === undefined) return runOnMany(session, places, dispatch, traits);
   return runInsideOnMany(session, transaction, places, dispatch, traits);
 }
@@ -171,7 +173,7 @@ async function runCursor(
   if (action.kind !== 'cursor') return DONE;
   if (action.verb === 'declare') {
     const target = route();
-    const shards = shardsOf(session, statement, target);
+    const shards = shardsOf(session, target);
     const ran = await runRouted(session, statement, target, dispatch, 'first');
     if (ran.kind === 'done' && action.name !== null && Array.isArray(shards))
       transaction?.cursors.set(action.name, shards[0]);

@@ -13,7 +13,7 @@ import {
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { Merge, Route, StatementAction } from '../routing/plan.ts';
 import { BoundValues } from './bound-values.ts';
-import { executeStatement, shardsOf } from './execute-statement.ts';
+import { executeStatement, routeFor, shardsOf } from './execute-statement.ts';
 import { groupDispatch } from './extended-group.ts';
 import { Gathering } from './gathering.ts';
 import {
@@ -128,7 +128,7 @@ export class ExtendedBatch {
       );
     }
     const plan = session.services.router.plan(text);
-    const planned = plan.statements.length === 1 && !plan.unparsable ? plan.statements[0] : undefined;
+    const planned = plan.statements.length === 1 ? plan.statements[0] : undefined;
     const statement: ClientStatement = { name, text, parameterTypes, planned };
     session.statements.set(name, statement);
     if (isOwn(statement)) {
@@ -151,7 +151,8 @@ export class ExtendedBatch {
       return DONE;
     }
     const { planned } = statement;
-    const route = planned?.route(new BoundValues(bind, frame, statement.parameterTypes)) ?? ANYWHERE;
+    const values = new BoundValues(bind, frame, statement.parameterTypes);
+    const route = planned === undefined ? ANYWHERE : routeFor(session, planned, values);
     const shards = this.#placesFor(statement, route);
     if (!Array.isArray(shards)) return this.#afterGroup(shards as SqlError);
     const ran = await this.#gathering.moveTo(shards);
@@ -176,7 +177,7 @@ export class ExtendedBatch {
         hint: 'Use SET or SET LOCAL, which reach every shard of the transaction.',
       });
     }
-    return shardsOf(this.#session, statement.planned, route);
+    return shardsOf(this.#session, route);
   }
 
   async #describe(frame: Buffer): Promise<Ran> {

@@ -4,11 +4,11 @@ import { query } from '../protocol/client-message-writer.ts';
 import { EMPTY_QUERY_RESPONSE, errorResponse } from '../protocol/server-message.ts';
 import type { PlannedStatement, QueryPlan, Route } from '../routing/plan.ts';
 import { ClientTransaction } from './client-transaction.ts';
-import { executeStatement, runRouted } from './execute-statement.ts';
+import { executeStatement, routeFor } from './execute-statement.ts';
 import { endImplicitBlock } from './extended-query.ts';
-import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
+import { DONE, type Ran, type SessionState } from './session-state.ts';
 import { runAlone, runInside, simpleDispatch } from './statement-runner.ts';
-import { failedBlockError, rollbackTransaction } from './transaction-end.ts';
+import { rollbackTransaction } from './transaction-end.ts';
 
 /** Runs one Query; everything up to, but without, ReadyForQuery is written. `frame` is the message as it came. */
 export async function runSimpleQuery(session: SessionState, text: string, frame: Buffer): Promise<void> {
@@ -21,10 +21,6 @@ export async function runSimpleQuery(session: SessionState, text: string, frame:
 }
 
 async function runPlan(session: SessionState, plan: QueryPlan, frame: Buffer): Promise<Ran> {
-  if (plan.unparsable) {
-    if (session.transaction !== undefined && session.transaction.state !== 'open') return ranInto(failedBlockError);
-    return runRouted(session, undefined, { kind: 'any' }, simpleDispatch(frame), 'first');
-  }
   const [only, second] = plan.statements;
   if (only === undefined) {
     session.writer.write(EMPTY_QUERY_RESPONSE);
@@ -41,7 +37,7 @@ async function runPlan(session: SessionState, plan: QueryPlan, frame: Buffer): P
 }
 
 async function runOne(session: SessionState, statement: PlannedStatement, frame: Buffer): Promise<Ran> {
-  const route = statement.route(undefined);
+  const route = routeFor(session, statement, undefined);
   return executeStatement(session, statement, () => route, dispatchFor(route, frame));
 }
 

@@ -181,9 +181,12 @@ async function runMergedInside(
     const locked = await lockInOrder(transaction, branches, traits.lockFirst);
     if (locked.kind !== 'done') return { ran: locked };
   }
-  for (const branch of branches) {
+  for (const [index, branch] of branches.entries()) {
     sendMerged(reply, branch.connection, branch.shard, dispatch);
     if (traits.writes) transaction.wrote(branch);
+    // Statements that lock whole tables (DDL, TRUNCATE, LOCK) take the first shard first, or two of them could each hold
+    // one shard and wait for the other's, which no server sees.
+    if (index === 0 && traits.merge === 'first' && (await reply.ended()).kind !== 'complete') break;
   }
   const end = await reply.ended();
   if (end.kind === 'lost') {

@@ -54,7 +54,6 @@ export function bound(...values: (Value | string | null)[]): BoundParameters {
 /** `one:2`, `some:0,2`, `all`, `any`, `split`, `refused:0A000`; several statements are joined by ` | `. */
 export function told(router: Router, text: string, parameters?: BoundParameters): string {
   const plan = router.plan(text);
-  if (plan.unparsable) return 'unparsable';
   return plan.statements.map((statement) => short(statement.route(parameters))).join(' | ');
 }
 
