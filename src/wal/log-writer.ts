@@ -59,7 +59,8 @@ export class LogWriter implements Wal {
   #applied: number;
   #lastCrc: number;
   readonly #queue = new AppendQueue();
-  #drained: (() => void) | undefined;
+  /** A rotation and a close may wait for the same thing, so there can be more than one. */
+  #onDrained: (() => void)[] = [];
   #rotation: Promise<void> | undefined;
   #failure: WalFailedError | undefined;
   #closed: Promise<void> | undefined;
@@ -212,7 +213,7 @@ export class LogWriter implements Wal {
     this.#durable = group.lastLsn;
     this.#lastCrc = group.lastCrc;
     this.#commitUpTo(group.lastLsn);
-    if (this.#durable === this.#appended) this.#drained?.();
+    if (this.#durable === this.#appended) for (const resolve of this.#onDrained.splice(0)) resolve();
     this.#pump();
   }
 
@@ -225,9 +226,7 @@ export class LogWriter implements Wal {
 
   #whenDrained(): Promise<void> {
     if (this.#durable === this.#appended || this.#failure !== undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#drained = resolve;
-    });
+    return new Promise((resolve) => this.#onDrained.push(resolve));
   }
 
   async #rotate(): Promise<void> {
@@ -281,7 +280,7 @@ export class LogWriter implements Wal {
     const failure = new WalFailedError(operation, cause);
     this.#failure = failure;
     this.#queue.failed(failure);
-    this.#drained?.();
+    for (const resolve of this.#onDrained.splice(0)) resolve();
     this.#reportFailure(failure);
   }
 

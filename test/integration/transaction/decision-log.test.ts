@@ -167,6 +167,21 @@ describe('the decision log on a real write-ahead log', () => {
   });
 });
 
+describe('closing', () => {
+  it('PgDog 12: ends although what still has to be written needs new segments', async () => {
+    for (let round = 0; round < 15; round++) {
+      const log = await open({ segmentBytes: 8_192 });
+      await Promise.all(Array.from({ length: 200 }, (_, seq) => log.commit(decision(log, seq + 1))));
+      // Nobody waits for an END, so all of them are left for close, and they fill more than one segment.
+      for (const one of [...log.live()]) log.end(one.transaction);
+      await log.close();
+    }
+    const after = await open();
+    expect(after.liveCount).toBe(0);
+    await after.close();
+  });
+});
+
 describe('retention', () => {
   /** Fills more than `segments` segments with decisions that end, from `seq` on. */
   async function fill(log: DecisionLog, seq: number, count: number): Promise<void> {
