@@ -16,6 +16,7 @@ import { rollbackTransaction } from './transaction-end.ts';
 const INBOX_BYTES_MAX = 1 << 20;
 /** Messages of a batch without Sync that are run before more are taken. */
 const BATCH_MESSAGES_MAX = 1_000;
+const BATCH_BYTES_MAX = 16 << 20;
 
 export class ClientSession {
   readonly state: SessionState;
@@ -25,6 +26,7 @@ export class ClientSession {
   #inbox: ClientFrame[] = [];
   #inboxBytes = 0;
   #batch: ClientFrame[] = [];
+  #batchBytes = 0;
   #extended: ExtendedBatch | undefined;
   #skippingToSync = false;
   #running = false;
@@ -142,7 +144,9 @@ export class ClientSession {
       case CLIENT.close:
         if (this.#skippingToSync) return;
         this.#batch.push({ type, frame });
-        if (this.#batch.length >= BATCH_MESSAGES_MAX) await this.#runBatch(false);
+        this.#batchBytes += frame.length;
+        if (this.#batch.length >= BATCH_MESSAGES_MAX || this.#batchBytes >= BATCH_BYTES_MAX)
+          await this.#runBatch(false);
         return;
       case CLIENT.flush:
         await this.#runBatch(false);
@@ -172,14 +176,18 @@ export class ClientSession {
 
   async #query(frame: Buffer): Promise<void> {
     if (this.#batch.length > 0) await this.#runBatch(false);
+    // As in PostgreSQL: after an error everything up to Sync is ignored, and a Query ends the implicit block before it.
+    if (this.#skippingToSync) return;
     if (this.state.transaction === undefined) this.state.portals.clear();
     await runSimpleQuery(this.state, readQuery(frame, 0, frame.length), frame);
+    await endImplicitBlock(this.state);
     this.#ready();
   }
 
   async #runBatch(toSync: boolean): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
+    this.#batchBytes = 0;
     if (this.#skippingToSync || batch.length === 0) return;
     this.#extended ??= new ExtendedBatch(this.state);
     if (!(await this.#extended.run(batch, toSync))) this.#skippingToSync = true;

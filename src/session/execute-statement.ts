@@ -110,7 +110,7 @@ export function shardsOf(session: SessionState, route: Route): readonly number[]
     case 'split':
       return route.parts.map((part) => part.shard);
     case 'any':
-      return [joinedShard(session.transaction) ?? route.prefer ?? session.anyShard()];
+      return [joinedShard(session.transaction) ?? session.anyShard(route.prefer)];
     case 'refused':
       return routingSqlError(route.error);
     default:

@@ -35,13 +35,7 @@ export async function leaseConnection(session: SessionState, shard: number): Pro
 /** Gives a connection back; the pool closes it unless it is idle and clean. */
 export function returnConnection(session: SessionState, shard: number, connection: ServerConnection): void {
   session.working.delete(connection);
-  const { cancelling } = connection;
-  if (cancelling === undefined) {
-    session.pools[shard]?.give(connection);
-    return;
-  }
-  // A cancel request on its way must not hit the next client of this connection.
-  void cancelling.finally(() => session.pools[shard]?.give(connection));
+  session.pools[shard]?.give(connection);
 }
 
 async function applySettings(connection: ServerConnection, session: SessionState): Promise<SqlError | undefined> {

@@ -82,9 +82,13 @@ export class SessionState {
     this.reported = new Map();
   }
 
-  /** Any shard, in turn: for statements that every shard answers alike. */
-  anyShard(): number {
-    this.#rotation = (this.#rotation + 1) % this.pools.length;
+  /** A shard for what every shard answers alike: `prefer` if it can be reached, else the next in turn that can. */
+  anyShard(prefer?: number): number {
+    if (prefer !== undefined && this.pools[prefer]?.reachable === true) return prefer;
+    for (let tried = 0; tried < this.pools.length; tried++) {
+      this.#rotation = (this.#rotation + 1) % this.pools.length;
+      if (this.pools[this.#rotation]?.reachable === true) break;
+    }
     return this.#rotation;
   }
 

@@ -121,6 +121,11 @@ export class Pool {
     else this.#discard(slot);
   }
 
+  /** False from a failed connect until one succeeds: whoever is free to choose takes another shard. */
+  get reachable(): boolean {
+    return this.#backoff.last === undefined;
+  }
+
   stats(): PoolStats {
     const [first] = this.#waiters;
     return {

@@ -208,6 +208,7 @@ describe('starting', () => {
       code: '08001',
       message: expect.stringContaining('shard-1'),
     });
+    for (let turn = 0; turn < 4; turn++) expect((await client.query('SELECT 3 AS three')).rows).toEqual([{ three: 3 }]);
     expect((await client.query('/* atomshard: shard=0 */ SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
     await client.end();
   });

@@ -239,6 +239,15 @@ describe('simple protocol', () => {
     client.end();
   });
 
+  it('a Query after messages without Sync ends their implicit transaction, and is skipped when they failed', async () => {
+    const client = await login();
+    client.send(parse('', UPDATE), ...call('', idOn[0] ?? 1), query('SELECT 1'));
+    expect((await client.ready()).replies).toBe('1 2 C T D C Z(I)');
+    client.send(execute('ghost'), query('SELECT 1'), SYNC);
+    expect((await client.ready()).replies).toBe('E Z(I)');
+    client.end();
+  });
+
   it('warnings of BEGIN inside a block and COMMIT outside come as in PostgreSQL', async () => {
     const client = await login();
     client.send(query('COMMIT'), query('BEGIN'), query('BEGIN'), query('ROLLBACK'));
