@@ -5,6 +5,8 @@ import path from 'node:path';
 /** Pods and Services have the same ranges in every cluster: they exist only inside the nodes' network namespaces. */
 export const POD_RANGE = '10.244.0.0/16';
 export const SERVICE_RANGE = '10.96.0.0/16';
+/** The bridge inside a node that its pods hang on. */
+export const POD_BRIDGE = 'cni0';
 export const CLUSTER_DNS_ADDRESS = '10.96.0.10';
 export const CLUSTER_DOMAIN = 'cluster.local';
 export const API_PORT = 6443;

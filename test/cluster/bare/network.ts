@@ -7,7 +7,9 @@ import {
   linkName,
   nodeAddress,
   nodeHardwareAddress,
+  POD_BRIDGE,
   podRangeOf,
+  SERVICE_RANGE,
 } from './layout.ts';
 
 /** The host's routes as text, to find a free network. */
@@ -48,6 +50,9 @@ export async function connectNode(layout: BareLayout, index: number, pid: number
     `route add default via ${hostAddress(layout.slot)}`,
     // Clouds answer here with the machine's own metadata; a test must not see it, nor wait for it.
     'route add unreachable 169.254.0.0/16',
+    // A pod that calls a Service before kube-proxy has written its rules is refused at once and tries again. Without
+    // this the packet would be lost, and connection tracking would keep losing its repetitions for 30 seconds.
+    `rule add iif ${POD_BRIDGE} to ${SERVICE_RANGE} unreachable`,
     ...routesToPods(layout, index, nodes),
   ];
   await ipBatchInside(pid, inside);

@@ -9,6 +9,7 @@ import {
   hostAddress,
   nodeFiles,
   nodeName,
+  POD_BRIDGE,
   POD_RANGE,
   podRangeOf,
 } from './layout.ts';
@@ -54,7 +55,7 @@ export function containerdConfig(layout: BareLayout, index: number, programs: Pr
 export function cniConfig(layout: BareLayout, index: number): string {
   const bridge = {
     type: 'bridge',
-    bridge: 'cni0',
+    bridge: POD_BRIDGE,
     isGateway: true,
     ipMasq: false,
     hairpinMode: true,

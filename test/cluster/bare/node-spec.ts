@@ -96,6 +96,7 @@ export function nodeSpec(inputs: NodeInputs): NodeSpec {
             keep('kube-scheduler', plane.scheduler),
           ]
         : []),
+      keep('kube-proxy', [programs.program('kube-proxy'), `--config=${files.proxyConfig}`]),
       keep('kubelet', [
         programs.program('kubelet'),
         `--config=${files.kubeletConfig}`,
@@ -106,7 +107,6 @@ export function nodeSpec(inputs: NodeInputs): NodeSpec {
         `--node-ip=${nodeAddress(layout.slot, index)}`,
         '--v=2',
       ]),
-      keep('kube-proxy', [programs.program('kube-proxy'), `--config=${files.proxyConfig}`]),
       keep('netpolicy', [
         programs.program('netpolicy'),
         `--api=https://${nodeAddress(layout.slot, 1)}:${API_PORT}`,
