@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { ensurePrograms } from '../harness/build.ts';
 import type { Cluster, Component } from '../harness/cluster.ts';
-import { run } from '../harness/command.ts';
+import { onPath, run } from '../harness/command.ts';
 import { assertUsableByNodes, type Folders } from '../harness/folders.ts';
 import { withLock } from '../harness/identity.ts';
 import { Kubectl, waitFor } from '../harness/kubectl.ts';
@@ -15,7 +15,7 @@ import { SYSTEM_REFERENCES, systemImages } from '../images/system.ts';
 import { ensureAddOns } from './add-ons.ts';
 import { ensureAuthority } from './authority.ts';
 import { authorityFiles, type BareLayout, freeSlot, NODES_MAX, nodeFiles, nodeIndex, nodeName } from './layout.ts';
-import { ensureBridge, hostRoutes, refreshRoutes, removeBridge, setLink } from './network.ts';
+import { assertNodesMayTalk, ensureBridge, hostRoutes, refreshRoutes, removeBridge, setLink } from './network.ts';
 import { killProgram, livingNode, type NodeParts, startNode, stopNode } from './node.ts';
 import { importArguments } from './node-spec.ts';
 
@@ -64,7 +64,7 @@ export class BareCluster implements Cluster {
 
   get kubectl(): Kubectl {
     // Before the first `up` of this process the programs' folders are not known, and any kubectl will do.
-    const program = this.#parts?.programs.program('kubectl') ?? path.join(this.#layout.folder, 'kubectl');
+    const program = this.#parts?.programs.program('kubectl') ?? onPath('kubectl') ?? 'kubectl';
     return new Kubectl(program, this.#record.kubeconfig);
   }
 
@@ -83,6 +83,7 @@ export class BareCluster implements Cluster {
         writeRecord(this.#folders, this.#record);
         await ensureAuthority(layout, parts.programs);
         report.step('certificates');
+        await assertNodesMayTalk();
         await ensureBridge(layout);
         await this.#startMissing(count, parts, report);
         await this.#waitReady(parts, count, report);

@@ -1,4 +1,5 @@
 // The node network on the host: one bridge and one link per node. No rule of the host's firewall and no sysctl is touched.
+import { readFileSync } from 'node:fs';
 import { run, tryRun } from '../harness/command.ts';
 import {
   type BareLayout,
@@ -14,6 +15,26 @@ import {
 
 /** The host's routes as text, to find a free network. */
 export const hostRoutes = (): Promise<string> => run(['ip', '-4', 'route', 'show', 'table', 'all']);
+
+/** Thrown when the machine's own firewall would keep the nodes apart; the message holds the rule that lets them talk. */
+export class FirewallInTheWay extends Error {
+  override readonly name = 'FirewallInTheWay';
+}
+
+/** Whether the host drops what its bridges forward, by `iptables -S FORWARD`; a rule about our bridges settles it. */
+export const firewallBlocks = (forwardRules: string): boolean =>
+  /^-P FORWARD DROP$/m.test(forwardRules) && !/-i asb-\S* .*-j ACCEPT/.test(forwardRules);
+
+/** Rejects with {@link FirewallInTheWay} rather than wait for nodes that cannot hear each other. Changes nothing. */
+export async function assertNodesMayTalk(): Promise<void> {
+  const bridgesAreFiltered = readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1';
+  if (bridgesAreFiltered && firewallBlocks(await run(['iptables', '-S', 'FORWARD']))) {
+    throw new FirewallInTheWay(
+      'this machine drops forwarded packets (Docker does that), also between nodes; ' +
+        'to allow those between ours: iptables -I FORWARD -i asb-+ -o asb-+ -j ACCEPT',
+    );
+  }
+}
 
 export async function ensureBridge(layout: BareLayout): Promise<void> {
   const bridge = bridgeName(layout.name);

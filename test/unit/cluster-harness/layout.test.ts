@@ -12,6 +12,7 @@ import {
   nodeName,
   SLOTS_MAX,
 } from '../../cluster/bare/layout.ts';
+import { firewallBlocks } from '../../cluster/bare/network.ts';
 import { assertUsableByNodes, foldersFrom, UnusableFolder } from '../../cluster/harness/folders.ts';
 import { assertClusterName, InvalidClusterName } from '../../cluster/harness/record.ts';
 
@@ -85,6 +86,12 @@ describe('names of a bare cluster', () => {
 });
 
 describe('networks', () => {
+  it('a firewall that drops forwarded packets is in the way, unless it knows our bridges', () => {
+    expect(firewallBlocks('-P FORWARD ACCEPT\n')).toBe(false);
+    expect(firewallBlocks('-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n')).toBe(true);
+    expect(firewallBlocks('-P FORWARD DROP\n-A FORWARD -i asb-+ -o asb-+ -j ACCEPT\n')).toBe(false);
+  });
+
   it('the first that neither a cluster on record nor the host has', () => {
     expect(freeSlot([], '')).toBe(0);
     expect(freeSlot([0, 2], '10.98.1.0/24 dev other')).toBe(3);
