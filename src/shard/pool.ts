@@ -9,6 +9,7 @@
 import { assert } from '../kernel/assert.ts';
 import { ScramKeyCache } from '../protocol/scram.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
+import { Alarm } from './alarm.ts';
 import { ConnectBackoff } from './connect-backoff.ts';
 import { ServerConnection } from './connection.ts';
 import { queueFullError, shutDownError, waitedTooLongError } from './pool-errors.ts';
@@ -51,8 +52,7 @@ export class Pool {
   #opening = 0;
   #state: 'open' | 'draining' | 'closed' = 'open';
   #drained: (() => void)[] = [];
-  #alarm: AbortController | undefined;
-  #alarmAtMs = Number.POSITIVE_INFINITY;
+  readonly #alarm: Alarm;
   #opened = 0;
   #connectFailures = 0;
   #waitTimeouts = 0;
@@ -63,6 +63,7 @@ export class Pool {
     this.#random = options.random ?? Math.random;
     this.#backoff = new ConnectBackoff(options, this.#random);
     this.#primary = new PrimaryWatch(target);
+    this.#alarm = new Alarm(options.clock, () => this.#sweep());
   }
 
   /** An idle connection at once, or undefined: then take() has to be asked. */
@@ -153,7 +154,7 @@ export class Pool {
     if (this.#slots.size + this.#opening > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
     // A crash here leaves connections that the servers close by themselves.
     await Promise.all(this.#closing);
-    this.#stopAlarm();
+    this.#alarm.stop();
   }
 
   /** Closes everything now; what is leased is lost for whoever holds it. */
@@ -271,24 +272,10 @@ export class Pool {
       // Only a time to come: a connect that is under way ends by itself, and looking every millisecond helps nobody.
       if (this.#backoff.retryAtMs > nowMs) atMs = Math.min(atMs, this.#backoff.retryAtMs);
     }
-    if (atMs >= this.#alarmAtMs) return;
-    this.#stopAlarm();
-    const alarm = new AbortController();
-    this.#alarm = alarm;
-    this.#alarmAtMs = atMs;
-    void this.#options.clock.sleep(Math.max(0, atMs - nowMs), alarm.signal).then(() => {
-      if (this.#alarm === alarm) this.#sweep();
-    });
-  }
-
-  #stopAlarm(): void {
-    this.#alarm?.abort();
-    this.#alarm = undefined;
-    this.#alarmAtMs = Number.POSITIVE_INFINITY;
+    this.#alarm.set(atMs);
   }
 
   #sweep(): void {
-    this.#stopAlarm();
     const nowMs = this.#nowMs();
     const inTime = this.#waiters.findIndex((waiter) => waiter.deadlineMs > nowMs);
     for (const late of this.#waiters.splice(0, inTime < 0 ? this.#waiters.length : inTime)) {
