@@ -71,6 +71,7 @@ const proxyConfig = z.strictObject({
       enabled: z.boolean().default(true),
       auto: z.boolean().default(true),
       commitWaitMs: milliseconds.default(5_000),
+      prepareWaitMs: milliseconds.min(1).default(60_000),
     })
     .prefault({}),
   recovery: z.strictObject({ intervalMs: milliseconds.min(100).default(5_000) }).prefault({}),

@@ -59,6 +59,9 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   try {
     const parts = assembleRecovery(config, { decisions, ownerName, clock, controlPoint, log });
     recovery.parts = parts;
+    if (!config.twoPhaseCommit.enabled) {
+      log.warn('two-phase commit is off: a crash in the middle of a cross-shard COMMIT tears the transaction');
+    }
     await inspectShards(config, ownerName, clock, log);
     // A crash here: nothing new was begun; the next start finds the same in-doubt transactions.
     const firstPass = await parts.recovery.firstPass();
@@ -173,6 +176,7 @@ function assembleRecovery(config: ProxyConfig, { decisions, ownerName, clock, co
     clock,
     controlPoint,
     commitWaitMs: config.twoPhaseCommit.commitWaitMs,
+    prepareWaitMs: config.twoPhaseCommit.prepareWaitMs,
     twoPhaseCommit: config.twoPhaseCommit.enabled,
   });
   return { recovery, coordinator, probes };

@@ -26,7 +26,7 @@ describe('configuration', () => {
   it('fills in every default', () => {
     const config = checkProxyConfig(minimal, 'x.yaml');
     expect(config.listen).toEqual({ host: '127.0.0.1', port: 6432 });
-    expect(config.twoPhaseCommit).toEqual({ enabled: true, auto: true, commitWaitMs: 5000 });
+    expect(config.twoPhaseCommit).toEqual({ enabled: true, auto: true, commitWaitMs: 5000, prepareWaitMs: 60_000 });
     expect(config.sharding.buckets).toBe(4096);
   });
 
