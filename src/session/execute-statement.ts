@@ -1,10 +1,10 @@
 // One planned statement, from either protocol: control and settings are the session's own, everything else is routed.
 
 import { unreachable } from '../kernel/assert.ts';
-import { commandComplete } from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { BoundParameters, PlannedStatement, Route, RoutingError } from '../routing/plan.ts';
 import type { ClientTransaction } from './client-transaction.ts';
+import { cursorShards, rememberCursor } from './cursors.ts';
 import { noSuchShard } from './lease.ts';
 import type { MergeRule } from './merge.ts';
 import { executeSessionCommand } from './session-commands.ts';
@@ -169,26 +169,13 @@ async function runCursor(
   dispatch: Dispatch,
 ): Promise<Ran> {
   const { action } = statement;
-  const { transaction } = session;
   if (action.kind !== 'cursor') return DONE;
   if (action.verb === 'declare') {
     const target = route();
     const shards = shardsOf(session, target);
     const ran = await runRouted(session, statement, target, dispatch, 'first');
-    if (ran.kind === 'done' && action.name !== null && Array.isArray(shards))
-      transaction?.cursors.set(action.name, shards[0]);
+    if (ran.kind === 'done' && Array.isArray(shards)) rememberCursor(session, action, shards);
     return ran;
   }
-  if (action.name === null) {
-    const shards = [...(transaction?.branches.keys() ?? [])];
-    if (transaction !== undefined && shards.length > 1) {
-      return runInsideOnMany(session, transaction, shards, dispatch, { writes: false, merge: 'first' });
-    }
-    if (shards.length === 0) {
-      session.writer.write(commandComplete('CLOSE CURSOR ALL'));
-      return DONE;
-    }
-  }
-  const shard = transaction?.cursors.get(action.name ?? '') ?? joinedShard(transaction) ?? session.anyShard();
-  return runRouted(session, statement, { kind: 'one', shard }, dispatch, 'first');
+  return runRouted(session, statement, { kind: 'some', shards: cursorShards(session, action) }, dispatch, 'first');
 }

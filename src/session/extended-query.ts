@@ -13,18 +13,11 @@ import {
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { Merge, Route, StatementAction } from '../routing/plan.ts';
 import { BoundValues } from './bound-values.ts';
+import { cursorShards, findPortal, rememberCursor } from './cursors.ts';
 import { executeStatement, routeFor, shardsOf } from './execute-statement.ts';
 import { groupDispatch } from './extended-group.ts';
 import { Gathering } from './gathering.ts';
-import {
-  type ClientPortal,
-  type ClientStatement,
-  DONE,
-  FAILED,
-  type Ran,
-  ranInto,
-  type SessionState,
-} from './session-state.ts';
+import { type ClientStatement, DONE, FAILED, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
 
 /** One message of the batch: its type byte and the whole frame. */
@@ -158,12 +151,15 @@ export class ExtendedBatch {
     const ran = await this.#gathering.moveTo(shards);
     if (ran.kind !== 'done') return ran;
     session.portals.set(bind.portal, { statement, shards });
+    if (planned?.action.kind === 'cursor') rememberCursor(session, planned.action, shards);
     this.#gathering.add({ kind: 'bind', statement, frame });
     this.#gathering.mergeBy(mergeOf(planned?.action), planned?.lockFirst);
     return DONE;
   }
 
   #placesFor(statement: ClientStatement, route: Route): readonly number[] | SqlError {
+    const action = statement.planned?.action;
+    if (action?.kind === 'cursor' && action.verb !== 'declare') return cursorShards(this.#session, action);
     const gathered = this.#gathering.shards;
     // What may run anywhere joins what is already going somewhere: no second packet, no second participant.
     if (route.kind === 'any' && gathered?.length === 1) return gathered;
@@ -194,7 +190,7 @@ export class ExtendedBatch {
       }
       return DONE;
     }
-    const portal = session.portals.get(name);
+    const portal = findPortal(session, name);
     if (portal === undefined) return this.#afterGroup(noPortal(name));
     if (isOwn(portal.statement)) {
       this.#gathering.own(NO_DATA);
@@ -208,7 +204,7 @@ export class ExtendedBatch {
   async #execute(frame: Buffer): Promise<Ran> {
     const session = this.#session;
     const { portal: name, rowsMax } = readExecute(frame, 0, frame.length);
-    const portal = session.portals.get(name);
+    const portal = findPortal(session, name);
     if (portal === undefined) return this.#afterGroup(noPortal(name));
     const { planned } = portal.statement;
     if (planned !== undefined && isOwn(portal.statement)) {
@@ -244,7 +240,7 @@ export class ExtendedBatch {
       this.#gathering.own(CLOSE_COMPLETE);
       return DONE;
     }
-    const portal: ClientPortal | undefined = session.portals.get(name);
+    const portal = findPortal(session, name);
     session.portals.delete(name);
     const here = portal !== undefined && portal.shards.length === 1 && portal.shards[0] === this.#gathering.shards?.[0];
     const open = portal !== undefined && session.transaction?.branches.has(portal.shards[0] ?? -1) === true;

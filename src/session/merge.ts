@@ -1,7 +1,12 @@
 // Makes one reply of several shards' replies to the same statement: headers once, rows as they come, one tag, one error.
 // The tag waits for `finish`, so that a statement that must still be committed is not reported done.
 import { SERVER } from '../protocol/message-type.ts';
-import { commandComplete, EMPTY_QUERY_RESPONSE, errorResponse } from '../protocol/server-message.ts';
+import {
+  COPY_DONE_RESPONSE,
+  commandComplete,
+  EMPTY_QUERY_RESPONSE,
+  errorResponse,
+} from '../protocol/server-message.ts';
 import { readCommandComplete, readSqlError } from '../protocol/server-message-reader.ts';
 import { type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { ConnectionLost } from '../shard/branch-link.ts';
@@ -63,7 +68,10 @@ export class MergedReply {
       return;
     }
     this.#showPrefix();
-    this.#writer.write(end.tag === undefined ? EMPTY_QUERY_RESPONSE : commandComplete(end.tag));
+    if (this.#sinks.some((sink) => sink.copied)) this.#writer.write(COPY_DONE_RESPONSE);
+    if (end.tag !== undefined) this.#writer.write(commandComplete(end.tag));
+    // Without a tag nothing was executed: the client asked for descriptions only, up to a Flush.
+    else if (this.#sinks.some((sink) => sink.empty)) this.#writer.write(EMPTY_QUERY_RESPONSE);
   }
 
   #showPrefix(): void {
@@ -96,6 +104,10 @@ export class MergedReply {
 
 class ShardSink implements ReplySink {
   readonly ended: Promise<MergedEnd>;
+  /** The shard has sent all of its COPY lines; the client hears so once, after those of all shards. */
+  copied = false;
+  /** The shard was given an empty statement. */
+  empty = false;
   readonly #reply: MergedReply;
   readonly #connection: ServerConnection;
   readonly #onParsed: (() => void) | undefined;
@@ -121,7 +133,14 @@ class ShardSink implements ReplySink {
       case SERVER.bindComplete:
       case SERVER.closeComplete:
         return;
+      case SERVER.copyDone:
+        this.copied = true;
+        return;
+      case SERVER.emptyQuery:
+        this.empty = true;
+        return;
       case SERVER.parameterDescription:
+      case SERVER.copyOutResponse:
       case SERVER.rowDescription:
       case SERVER.noData:
         this.#reply.header(this.#headers++, chunk, start, end);

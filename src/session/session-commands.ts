@@ -94,7 +94,7 @@ export function refuseSetting(searchPath: readonly string[], name: string, value
       hint: `Write schema.table, or set sharding.searchPath (now: ${searchPath.join(', ')}).`,
     });
   }
-  if (name === 'client_encoding' && value !== null && !/^(utf-?8|unicode)$/i.test(value)) {
+  if (name === 'client_encoding' && value !== null && !isUtf8(value)) {
     return sqlError(SQLSTATE.featureNotSupported, `client_encoding ${value} is not supported`, { hint: 'Use UTF8.' });
   }
   if (name === 'standard_conforming_strings' && value !== null && /^(off|false|no|0|f)$/i.test(value)) {
@@ -103,6 +103,11 @@ export function refuseSetting(searchPath: readonly string[], name: string, value
     });
   }
   return undefined;
+}
+
+/** As PostgreSQL reads names of encodings: letters and digits count. asyncpg writes 'utf-8', with the quotes. */
+function isUtf8(encoding: string): boolean {
+  return /^(utf8|unicode)$/i.test(encoding.replaceAll(/[^a-z0-9]/gi, ''));
 }
 
 function setOwn(session: SessionState, name: string, value: string | null, local: boolean): Ran {

@@ -1,0 +1,114 @@
+// Habits of drivers that we did not write, message by message: each was seen to fail before it was allowed to stay.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  bind,
+  describe as describeMessage,
+  execute,
+  FLUSH,
+  parse,
+  query,
+  SYNC,
+} from '../../../src/protocol/client-message-writer.ts';
+import { type Shards, startShards } from '../../support/postgres.ts';
+import { startTestProxy, type TestProxy } from '../../support/proxy-in-process.ts';
+import { WireClient } from '../../support/wire-client.ts';
+
+let shards: Shards;
+let proxy: TestProxy;
+
+beforeAll(async () => {
+  shards = await startShards(2);
+  proxy = await startTestProxy(shards);
+  const client = await proxy.client();
+  await client.query('CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint NOT NULL)');
+  for (let id = 1; id <= 20; id++) await client.query(`INSERT INTO accounts (id, balance) VALUES (${id}, 100)`);
+});
+
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await shards[Symbol.asyncDispose]();
+});
+
+const login = (parameters: Record<string, string> = {}) => WireClient.login(proxy.port, parameters);
+
+describe('asyncpg', () => {
+  it.each(["'utf-8'", 'utf-8', 'UTF8', 'utf_8', 'unicode', '"UTF8"'])(
+    'client_encoding may be written %s',
+    async (encoding) => {
+      const client = await login({ client_encoding: encoding });
+      client.send(query('SHOW client_encoding'));
+      expect(await client.ready()).toMatchObject({ replies: 'T D C Z(I)', rows: [['UTF8']] });
+      client.end();
+    },
+  );
+});
+
+describe('pg-cursor', () => {
+  it('a portal over several shards is described before it is executed, and nothing else is said', async () => {
+    const client = await login();
+    client.send(parse('', 'SELECT id FROM accounts'), bind({ portal: 'C_1' }), describeMessage('portal', 'C_1'), FLUSH);
+    await client.until((replies) => replies.includes('T'));
+    client.send(execute('C_1'), SYNC);
+    const { replies, rows } = await client.ready();
+    expect(replies.replaceAll(/( D)+/g, ' D…')).toBe('1 2 T D… C Z(I)');
+    expect(rows).toHaveLength(20);
+    client.end();
+  });
+
+  it('an empty statement is still answered as one', async () => {
+    const client = await login();
+    client.send(parse('', ''), bind({}), describeMessage('portal', ''), execute(''), SYNC);
+    expect((await client.ready()).replies).toBe('1 2 n I Z(I)');
+    client.end();
+  });
+});
+
+describe('COPY TO over several shards', () => {
+  it('is one copy: one beginning, one end, the sum as tag', async () => {
+    const client = await login();
+    client.send(query('COPY accounts (id) TO STDOUT'));
+    const { replies } = await client.ready();
+    expect(replies.replaceAll(/( d)+/g, (lines) => ` ${lines.length / 2}d`)).toBe('H 20d c C Z(I)');
+    client.end();
+  });
+
+  it('also in the extended protocol', async () => {
+    const client = await login();
+    client.send(parse('', 'COPY accounts (id) TO STDOUT'), bind({}), describeMessage('portal', ''), execute(''), SYNC);
+    const { replies } = await client.ready();
+    expect(replies.replaceAll(/( d)+/g, (lines) => ` ${lines.length / 2}d`)).toBe('1 2 n H 20d c C Z(I)');
+    client.end();
+  });
+});
+
+describe('psycopg', () => {
+  it('a cursor of DECLARE is described and closed as a portal of its name', async () => {
+    const client = await login();
+    client.send(query('BEGIN'), query('DECLARE "Cur" CURSOR FOR SELECT id, balance FROM accounts WHERE id = 7'));
+    await client.ready(2);
+    client.send(describeMessage('portal', 'Cur'), SYNC);
+    expect((await client.ready()).replies).toBe('T Z(T)');
+    client.send(execute('Cur'), SYNC);
+    expect(await client.ready()).toMatchObject({ replies: 'D C Z(T)', rows: [['7', '100']] });
+    client.send(query('CLOSE "Cur"; COMMIT'));
+    expect((await client.ready()).replies).toBe('C C Z(I)');
+    client.end();
+  });
+
+  it('FETCH with parameters of the protocol finds the cursor on a shard that joined second', async () => {
+    const [first, second] = await Promise.all(
+      [0, 1].map(async (shard) => Number((await shards.query(shard, 'SELECT min(id) AS id FROM accounts'))[0]?.id)),
+    );
+    const client = await login();
+    client.send(query('BEGIN'), query(`SELECT FROM accounts WHERE id = ${first}`));
+    await client.ready(2);
+    client.send(parse('', 'DECLARE c CURSOR FOR SELECT id FROM accounts WHERE id = $1'));
+    client.send(bind({ values: [Buffer.from(String(second))] }), execute(''), SYNC);
+    expect((await client.ready()).replies).toBe('1 2 C Z(T)');
+    client.send(parse('', 'FETCH FORWARD 5 FROM c'), bind({}), describeMessage('portal', ''), execute(''), SYNC);
+    expect(await client.ready()).toMatchObject({ replies: '1 2 T D C Z(T)', rows: [[String(second)]] });
+    client.send(parse('', 'CLOSE c'), bind({}), execute(''), SYNC, query('COMMIT'));
+    expect((await client.ready(2)).replies).toBe('1 2 C Z(T) C Z(I)');
+    client.end();
+  });
+});
