@@ -32,6 +32,7 @@ export const SQLSTATE = {
   invalidCursorName: '34000',
   invalidCatalogName: '3D000',
   undefinedObject: '42704',
+  deadlockDetected: '40P01',
   insufficientPrivilege: '42501',
   syntaxError: '42601',
   duplicatePreparedStatement: '42P05',
