@@ -24,6 +24,11 @@ export class BoundedCache<Value> {
     return this.#entries.get(key);
   }
 
+  clear(): void {
+    this.#entries.clear();
+    this.#characters = 0;
+  }
+
   /** Moves an entry to the young end. Not done at each hit: a hit must cost one look-up; see `Router`. */
   touch(key: string, value: Value): void {
     if (!this.#entries.delete(key)) return;

@@ -25,7 +25,11 @@ export function ddlRefusal(node: Node, topology: Topology): Refused | undefined 
     const { relation, renameType, subname, newname } = node.RenameStmt;
     if (renameType === 'OBJECT_SCHEMA') return schemaRefusal(topology, [subname ?? '', newname ?? '']);
     const table = resolve(relation);
-    if (renameType === 'OBJECT_COLUMN' && table?.rule?.kind === 'sharded' && subname === table.rule.key)
+    if (
+      renameType === 'OBJECT_COLUMN' &&
+      table?.rule?.kind === 'sharded' &&
+      [subname, newname].includes(table.rule.key)
+    )
       return keyRefusal(table.rule);
     const renamed = relation === undefined ? undefined : resolve({ ...relation, relname: newname ?? '' });
     const isTable = renameType === 'OBJECT_TABLE' || renameType === 'OBJECT_VIEW' || renameType === 'OBJECT_MATVIEW';
@@ -90,13 +94,22 @@ function createTable(create: CreateStmt, resolve: Resolve): Refused | undefined 
     const refused = tableElement(element, table, resolve);
     if (refused !== undefined) return refused;
   }
-  const takesColumns =
-    parents.length > 0 || create.ofTypename !== undefined || elements.some((element) => 'TableLikeClause' in element);
-  if (table.rule?.kind !== 'sharded' || takesColumns) return undefined;
-  const { key } = table.rule;
-  return elements.some((element) => 'ColumnDef' in element && element.ColumnDef.colname === key)
+  if (table.rule?.kind !== 'sharded') return undefined;
+  const { key, type } = table.rule;
+  if (elements.some((element) => 'ColumnDef' in element && element.ColumnDef.colname === key)) return undefined;
+  // Columns taken over are not seen here; those of a table with the same key are compared with the configuration already.
+  const models = elements.map((element) =>
+    'TableLikeClause' in element ? resolve(element.TableLikeClause.relation) : undefined,
+  );
+  const brought = [...parents, ...models].some(
+    (model) => model?.rule?.kind === 'sharded' && model.rule.key === key && model.rule.type === type,
+  );
+  return brought
     ? undefined
-    : refuse(`${table.id} is listed with the shard key "${key}", which is not among its columns`);
+    : refuse(
+        `${table.id} is listed with the shard key "${key}", which is not among its columns`,
+        'Write the key column out: what LIKE, OF or INHERITS would bring is not known here.',
+      );
 }
 
 function alterTable(alter: AlterTableStmt, resolve: Resolve): Refused | undefined {

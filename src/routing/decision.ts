@@ -6,6 +6,7 @@ import { NULL_KEY, type Placement, UNREADABLE, UNSTABLE } from './placement.ts';
 import type { BoundParameters, Route, RoutingError } from './plan.ts';
 import { featureError, refuse, refuseWith } from './refusal.ts';
 import { splitRows } from './row-split.ts';
+import { EMPTY_CATALOG, type TableCatalog, type TableFacts } from './table-catalog.ts';
 import type { Topology } from './topology.ts';
 
 /**
@@ -32,6 +33,8 @@ export type Decision =
       readonly spread: RoutingError | undefined;
       readonly clock: ClockWatch | undefined;
       readonly hasParameters: boolean;
+      /** The statement named no columns: the ones that must be written into its text, because `rows` was read by them. */
+      readonly columns: readonly string[] | undefined;
     }
   /** A write to a reference table: everywhere, unless a value of this execution is a clock in disguise. */
   | { readonly kind: 'everywhere'; readonly clock: ClockWatch };
@@ -44,6 +47,10 @@ export interface ClockWatch {
 /** What routes need of their router. */
 export interface RouteTools {
   readonly topology: Topology;
+  /** Replaced as a whole; a plan remembers the one that it was made with. */
+  tables: TableFacts;
+  /** No plan hangs on it: it is asked at each route. */
+  unseen: TableCatalog['unseen'];
   readonly placement: Placement;
   readonly shards: ShardSet;
   /** One frozen route per shard. */
@@ -52,7 +59,7 @@ export interface RouteTools {
 
 export function routeTools(topology: Topology, placement: Placement): RouteTools {
   const one = topology.shards.map((_, shard): Route => ({ kind: 'one', shard }));
-  return { topology, placement, shards: new ShardSet(topology.shards.length), one };
+  return { topology, ...EMPTY_CATALOG, placement, shards: new ShardSet(topology.shards.length), one };
 }
 
 const ALL: Route = { kind: 'all' };

@@ -3,11 +3,14 @@
 import type { A_Const, Node, TypeName } from 'libpg-query';
 import type { KeySet, KeySource, ParameterPlace } from './key-source.ts';
 import { isIntegerKey, keyFamily, type Placement, type WireType, wireTypeOfKey } from './placement.ts';
+import type { TableFacts } from './table-catalog.ts';
 import type { KeyType } from './topology.ts';
 
 /** What reading keys of one statement needs and leaves behind. */
 export interface KeyReading {
   readonly placement: Placement;
+  /** What the shards say about the tables, for INSERTs that name no columns. */
+  readonly tables: TableFacts;
   /** When a plan is made for a shape: which cut-out literal stands at this byte of the text. */
   readonly holeAt:
     | ((location: number) => { readonly index: number; readonly negative: boolean } | undefined)

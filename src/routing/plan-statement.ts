@@ -247,5 +247,6 @@ function shardedInsert(insert: InsertStmt, target: Instance, facts: Facts, scope
     spread: spread ?? (fixedClock ? clock.error : undefined),
     clock,
     hasParameters: facts.parameters.size > 0,
+    columns: rows.columns,
   };
 }

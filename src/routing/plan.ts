@@ -43,6 +43,13 @@ export type Route =
   | { readonly kind: 'any'; readonly prefer?: 0 | undefined }
   | { readonly kind: 'refused'; readonly error: RoutingError };
 
+/** A statement's text with a piece put in by the proxy; `start` and `end` of the piece count as JavaScript does. */
+export interface Rewritten {
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
+}
+
 export interface PlannedStatement {
   /** This statement's own text, without its semicolon; used when several are in one Query. */
   readonly text: string;
@@ -61,6 +68,13 @@ export interface PlannedStatement {
    * is seen by the other's UPDATE on some shards only), and the copies would differ from then on.
    */
   readonly lockFirst: string | undefined;
+  /**
+   * What the shards must be sent instead of `text` (the parts of a split route are such texts already): an INSERT that
+   * named no columns, with those that its route was computed for. Its meaning hangs on the catalog it was planned with.
+   */
+  readonly rewritten: Rewritten | undefined;
+  /** The tables are known differently since this was planned: plan the text again before it is routed. */
+  readonly outdated: boolean;
   /** The route came from a comment, so a route of the session (SET atomshard.shard) does not replace it. */
   readonly manual: boolean;
   /** Where it runs with these values; undefined = a simple query. Never throws on client input. */

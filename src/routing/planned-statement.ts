@@ -4,14 +4,16 @@ import { classifyUtility } from '../sql/classify.ts';
 import { commentHint } from '../sql/comment-hint.ts';
 import type { ParsedStatement } from '../sql/parser.ts';
 import type { Shape } from '../sql/shape.ts';
+import { addsOnlyColumns, writeColumnList } from './column-list.ts';
 import { decide, type RouteTools } from './decision.ts';
 import type { HoleFinder } from './hole-finder.ts';
 import type { KeyReading } from './key-expression.ts';
 import { keyFamily } from './placement.ts';
-import type { BoundParameters, PlannedStatement, Route, StatementAction } from './plan.ts';
+import type { BoundParameters, PlannedStatement, Rewritten, Route, RoutePart, StatementAction } from './plan.ts';
 import { bodyKind, type PlannedBody, planBody } from './plan-statement.ts';
 import { planUtility } from './plan-utility.ts';
 import { type Refused, refuse, refuseWith } from './refusal.ts';
+import { mismatchRefusal, type TableFacts, unseenRefusal } from './table-catalog.ts';
 import type { KeyType } from './topology.ts';
 
 export interface CompiledStatement {
@@ -21,6 +23,8 @@ export interface CompiledStatement {
   readonly byHand: number | Refused | undefined;
   /** The plan holds for its own text only. */
   readonly pinned: boolean;
+  /** What was known of the tables when it was made. */
+  readonly tables: TableFacts;
 }
 
 const INVALID_PARAMETER_VALUE = '22023';
@@ -32,7 +36,8 @@ export function compileStatement(
   holeAt: HoleFinder | undefined,
   shardNamed: (value: string) => number | undefined,
 ): CompiledStatement {
-  const reading: KeyReading = { placement: tools.placement, holeAt, pinned: false, places: [] };
+  const { tables } = tools;
+  const reading: KeyReading = { placement: tools.placement, tables, holeAt, pinned: false, places: [] };
   const { topology } = tools;
   let body: PlannedBody;
   let action: StatementAction;
@@ -43,7 +48,33 @@ export function compileStatement(
     body = planBody(statement.node, topology, reading);
     action = { kind: 'query', merge: body.merge };
   }
-  return { action, body, byHand: byHand(statement.text, body, tools, shardNamed), pinned: reading.pinned };
+  body = checked(body, action, statement, tables);
+  return { action, body, byHand: byHand(statement.text, body, tools, shardNamed), pinned: reading.pinned, tables };
+}
+
+/** What the catalog holds against the statement, and whether a column list can be put into its text. */
+function checked(
+  body: PlannedBody,
+  action: StatementAction,
+  statement: ParsedStatement,
+  tables: TableFacts,
+): PlannedBody {
+  // DDL is how a wrong table is put right.
+  const mends = action.kind === 'ddl' || action.kind === 'ddlOutsideTransaction';
+  const never = mends ? undefined : mismatchRefusal(tables, body.rules);
+  if (never !== undefined) return { ...body, decision: { kind: 'fixed', route: never }, never };
+  const { decision } = body;
+  if (decision.kind !== 'rows' || decision.columns === undefined) return body;
+  const rewritten = writeColumnList(statement.text, decision.columns);
+  if (rewritten !== undefined && addsOnlyColumns(rewritten, statement.node, decision.columns)) return body;
+  return { ...body, decision: { kind: 'fixed', route: unwritable(decision.table) } };
+}
+
+function unwritable(table: string): Refused {
+  return refuse(
+    `an INSERT into ${table} must name its columns: where they belong in this text is not certain`,
+    'Write the column list behind the name of the table.',
+  );
 }
 
 /** Statements that a shard named by hand has no bearing on: the session's own affairs. */
@@ -68,6 +99,7 @@ class Statement implements PlannedStatement {
   readonly #compiled: CompiledStatement;
   readonly #shape: Shape | undefined;
   readonly #tools: RouteTools;
+  #rewritten: Rewritten | undefined;
 
   constructor(compiled: CompiledStatement, text: string, shape: Shape | undefined, tools: RouteTools) {
     this.text = text;
@@ -100,13 +132,24 @@ class Statement implements PlannedStatement {
     return this.#compiled.body.lockFirst;
   }
 
+  get rewritten(): Rewritten | undefined {
+    const { decision } = this.#compiled.body;
+    if (decision.kind !== 'rows' || decision.columns === undefined) return undefined;
+    this.#rewritten ??= writeColumnList(this.text, decision.columns);
+    return this.#rewritten;
+  }
+
+  get outdated(): boolean {
+    return this.#compiled.tables !== this.#tools.tables;
+  }
+
   get manual(): boolean {
     return this.#compiled.byHand !== undefined;
   }
 
   route(parameters: BoundParameters | undefined): Route {
     const { byHand: hand } = this.#compiled;
-    if (hand === undefined) return this.#computed(parameters);
+    if (hand === undefined) return this.#seen(this.#computed(parameters));
     return typeof hand === 'number' ? this.routeTo(hand, parameters) : hand;
   }
 
@@ -116,6 +159,7 @@ class Statement implements PlannedStatement {
     if (NOT_BY_HAND.has(action.kind)) return this.#computed(parameters);
     // A row in the wrong place would be missed by every later statement that knows its key.
     if (body.decision.kind === 'rows') {
+      if (body.decision.columns !== undefined && this.rewritten === undefined) return unwritable(body.decision.table);
       const computed = this.#computed(parameters);
       const misplaced = (computed.kind === 'one' && computed.shard !== shard) || computed.kind === 'split';
       if (misplaced) {
@@ -125,11 +169,47 @@ class Statement implements PlannedStatement {
         );
       }
     }
-    return this.#tools.one[shard] ?? refuse(`there is no shard ${shard}`);
+    return this.#seen(this.#tools.one[shard] ?? refuse(`there is no shard ${shard}`));
   }
 
   #computed(parameters: BoundParameters | undefined): Route {
-    return decide(this.#compiled.body.decision, this.text, this.#shape, parameters, this.#tools);
+    const { decision } = this.#compiled.body;
+    const route = decide(decision, this.text, this.#shape, parameters, this.#tools);
+    if (decision.kind !== 'rows' || decision.columns === undefined) return route;
+    const { columns } = decision;
+    if (this.rewritten === undefined) return unwritable(decision.table);
+    if (route.kind !== 'split') return route;
+    const parts = route.parts.map(({ shard, text }) => ({ shard, text: writeColumnList(text, columns)?.text }));
+    return parts.every((part): part is RoutePart => part.text !== undefined)
+      ? { kind: 'split', parts }
+      : unwritable(decision.table);
+  }
+
+  /** A route to sharded tables, unless a shard of it has tables that nobody has looked at. */
+  #seen(route: Route): Route {
+    const { unseen, topology, one } = this.#tools;
+    const { action, body } = this.#compiled;
+    if (unseen.size === 0 || body.rules.length === 0 || action.kind === 'ddl') return route;
+    for (const shard of unseen) {
+      if (reaches(route, shard, one.length)) return unseenRefusal(topology.shards[shard] ?? String(shard));
+    }
+    return route;
+  }
+}
+
+function reaches(route: Route, shard: number, shards: number): boolean {
+  switch (route.kind) {
+    case 'one':
+      return route.shard === shard;
+    case 'some':
+      return route.shards.includes(shard);
+    case 'split':
+      return route.parts.some((part) => part.shard === shard);
+    case 'all':
+      return shard < shards;
+    case 'any':
+    case 'refused':
+      return false;
   }
 }
 

@@ -10,6 +10,7 @@ import { Placement } from './placement.ts';
 import type { QueryPlan } from './plan.ts';
 import { type CompiledStatement, compileStatement, plannedStatement } from './planned-statement.ts';
 import { type Refused, refuseWith } from './refusal.ts';
+import { sameFacts, type TableCatalog } from './table-catalog.ts';
 import type { Topology } from './topology.ts';
 
 export interface RouterOptions {
@@ -69,6 +70,15 @@ export class Router {
       }
     }
     return this.#planText(text);
+  }
+
+  /** Takes a new look at the shards' tables. Plans made before are dropped, those in use say that they are `outdated`. */
+  adopt(catalog: TableCatalog): void {
+    this.#tools.unseen = catalog.unseen;
+    if (sameFacts(this.#tools.tables, catalog.tables)) return;
+    this.#tools.tables = catalog.tables;
+    this.#texts.clear();
+    this.#shapes.clear();
   }
 
   /** The shard that `SET atomshard.shard` or a comment names, by logical name or number. */
@@ -152,6 +162,8 @@ function refusedStatement(text: string, route: Refused): QueryPlan['statements']
     setConfig: false,
     tables: [],
     lockFirst: undefined,
+    rewritten: undefined,
+    outdated: false,
     manual: false,
     route: () => route,
     routeTo: () => route,
