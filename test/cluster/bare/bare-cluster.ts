@@ -14,9 +14,19 @@ import { type BuiltImage, ensureImage } from '../images/image.ts';
 import { SYSTEM_REFERENCES, systemImages } from '../images/system.ts';
 import { ensureAddOns } from './add-ons.ts';
 import { ensureAuthority } from './authority.ts';
-import { authorityFiles, type BareLayout, freeSlot, NODES_MAX, nodeFiles, nodeIndex, nodeName } from './layout.ts';
+import {
+  authorityFiles,
+  type BareLayout,
+  freeSlot,
+  NODES_MAX,
+  nodeAddress,
+  nodeFiles,
+  nodeIndex,
+  nodeName,
+} from './layout.ts';
 import { assertNodesMayTalk, ensureBridge, hostRoutes, refreshRoutes, removeBridge, setLink } from './network.ts';
 import { killProgram, livingNode, type NodeParts, startNode, stopNode } from './node.ts';
+import { NETWORK_NOT_READY, PROXY_HEALTH_PORT } from './node-config.ts';
 import { importArguments } from './node-spec.ts';
 
 const READY_TIMEOUT_MS = 120_000;
@@ -121,6 +131,7 @@ export class BareCluster implements Cluster {
       await kubectl.waitForValue(`node ${nodeName(index)}`, condition, (value) => value === 'True', READY_TIMEOUT_MS);
     }
     report.step('nodes Ready');
+    await this.#openForPods(count);
     await kubectl.waitForValue(
       'serviceaccount default -n default',
       '.metadata.name',
@@ -132,6 +143,22 @@ export class BareCluster implements Cluster {
     await kubectl.run(['-n', 'kube-system', 'rollout', 'status', 'deployment/coredns', timeout]);
     await kubectl.run(['-n', 'local-path-storage', 'rollout', 'status', 'deployment/local-path-provisioner', timeout]);
     report.step('DNS and volumes ready');
+  }
+
+  /** Waits for the first rules of every kube-proxy and lets pods onto the nodes. */
+  async #openForPods(count: number): Promise<void> {
+    for (let index = 1; index <= count; index += 1) {
+      const url = `http://${nodeAddress(this.#layout.slot, index)}:${PROXY_HEALTH_PORT}/healthz`;
+      await waitFor(`kube-proxy of ${nodeName(index)}`, READY_TIMEOUT_MS, async () => {
+        const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+        return answer.ok ? true : undefined;
+      });
+      const taints = await this.kubectl.value(`node ${nodeName(index)}`, '.spec.taints[*].key');
+      // Only on a node that is new: it stays off when the node comes back later.
+      if (taints.split(' ').includes(NETWORK_NOT_READY)) {
+        await this.kubectl.run(['taint', 'node', nodeName(index), `${NETWORK_NOT_READY}-`]);
+      }
+    }
   }
 
   /** Packages, programs and system images; quick when all are there. */

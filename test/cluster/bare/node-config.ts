@@ -14,6 +14,12 @@ import {
   podRangeOf,
 } from './layout.ts';
 
+/** Keeps pods off a new node until Services work there. */
+export const NETWORK_NOT_READY = 'atomshard.dev/network-not-ready';
+
+/** Where kube-proxy says that its rules are written. */
+export const PROXY_HEALTH_PORT = 10256;
+
 /** Where volumes of the default StorageClass lie inside a node. */
 export const VOLUMES_IN_NODE = '/run/local-path';
 
@@ -89,6 +95,8 @@ export function kubeletConfig(layout: BareLayout, index: number): string {
     clusterDNS: [CLUSTER_DNS_ADDRESS],
     clusterDomain: CLUSTER_DOMAIN,
     resolvConf: files.resolvConf,
+    // Taken off by `up` when kube-proxy has written its first rules; a pod that started before would find no Service.
+    registerWithTaints: [{ key: NETWORK_NOT_READY, effect: 'NoSchedule' }],
     failSwapOn: false,
     evictionHard: { 'memory.available': '100Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
     // Images come from no registry, so none may be collected.
