@@ -74,7 +74,7 @@ describe.skipIf(noCluster)('pods', () => {
   it('run commands with their exit code and input, stream their logs, and forward a port', async () => {
     await using space = await testNamespace(cluster.kubectl, 'exec');
     const { kubectl } = space;
-    const talk = 'for i in 1 2 3; do echo line $i; sleep 0.2; done; exec httpd -f -p 8080 -h /etc';
+    const talk = 'httpd -p 8080 -h /etc; for i in 1 2 3; do echo line $i; sleep 0.2; done; exec sleep 100000';
     await kubectl.apply([pod('main', images.busybox, { command: ['sh', '-c', talk] })]);
     await kubectl.run(['wait', '--for=condition=Ready', 'pod/main', '--timeout=60s']);
     const failed = await kubectl.try(['exec', 'main', '--', 'sh', '-c', 'echo out; exit 3']);
