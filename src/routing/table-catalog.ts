@@ -6,8 +6,8 @@ import { type TableRule, tableId } from './topology.ts';
 export type TableFact =
   /** `columns`: what an INSERT without a column list fills, in order; every shard that answered says the same. */
   | { readonly kind: 'known'; readonly columns: readonly string[] }
-  /** Not created yet, not looked at yet, or told differently by two shards: nothing may be built on it. */
-  | { readonly kind: 'unknown'; readonly why: string }
+  /** Not created yet, not looked at yet, or told differently by two shards (`disputed`): nothing may be built on it. */
+  | { readonly kind: 'unknown'; readonly why: string; readonly disputed: boolean }
   /** Its key is not what the configuration says, so rows would be placed or found wrongly. */
   | { readonly kind: 'mismatch'; readonly why: string };
 
@@ -23,7 +23,7 @@ export interface TableCatalog {
 /** Nothing is known and nothing is held against anybody: a router without shards. */
 export const EMPTY_CATALOG: TableCatalog = { tables: new Map(), unseen: new Set() };
 
-const UNKNOWN: TableFact = { kind: 'unknown', why: 'no shard has been asked about it' };
+const UNKNOWN: TableFact = { kind: 'unknown', why: 'no shard has been asked about it', disputed: false };
 
 export function factOf(tables: TableFacts, rule: TableRule): TableFact {
   return tables.get(tableId(rule.schema, rule.name)) ?? UNKNOWN;

@@ -8,6 +8,7 @@ import { CLIENT, STATUS, typeName } from '../protocol/message-type.ts';
 import { errorResponse, ready } from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import { type ClientFrame, ExtendedBatch, endImplicitBlock } from './extended-query.ts';
+import { settleSchema } from './schema-watch.ts';
 import type { SessionState } from './session-state.ts';
 import { runSimpleQuery } from './simple-query.ts';
 import { rollbackTransaction } from './transaction-end.ts';
@@ -181,6 +182,7 @@ export class ClientSession {
     if (this.state.transaction === undefined) this.state.portals.clear();
     await runSimpleQuery(this.state, readQuery(frame, 0, frame.length), frame);
     await endImplicitBlock(this.state);
+    await settleSchema(this.state);
     this.#ready();
   }
 
@@ -198,6 +200,7 @@ export class ClientSession {
     this.#skippingToSync = false;
     this.#extended = undefined;
     await endImplicitBlock(this.state);
+    await settleSchema(this.state);
     if (this.state.transaction === undefined) this.state.portals.clear();
     this.#ready();
   }

@@ -1,14 +1,16 @@
 // One planned statement, from either protocol: control and settings are the session's own, everything else is routed.
 
 import { unreachable } from '../kernel/assert.ts';
-import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
+import { type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { BoundParameters, PlannedStatement, Route, RoutingError } from '../routing/plan.ts';
 import type { ClientTransaction } from './client-transaction.ts';
 import { cursorShards, rememberCursor } from './cursors.ts';
 import { noSuchShard } from './lease.ts';
 import type { MergeRule } from './merge.ts';
+import { noteSchemaChange, schemaRefusal } from './schema-watch.ts';
 import { executeSessionCommand } from './session-commands.ts';
 import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
+import { runSetConfig } from './set-config.ts';
 import { type Dispatch, runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
 import {
   beginBlock,
@@ -35,6 +37,7 @@ export async function executeStatement(
   if (transaction !== undefined && transaction.state !== 'open' && !leavesFailedBlock(statement)) {
     return ranInto(failedBlockError);
   }
+  noteSchemaChange(session, action);
   switch (action.kind) {
     case 'begin':
       return beginBlock(session, action.modes, statement.text);
@@ -93,6 +96,8 @@ export function routeFor(
   statement: PlannedStatement,
   parameters: BoundParameters | undefined,
 ): Route {
+  const refused = schemaRefusal(session, statement);
+  if (refused !== undefined) return { kind: 'refused', error: refused };
   const { forcedShard } = session;
   if (forcedShard === undefined || statement.manual) return statement.route(parameters);
   return statement.routeTo(forcedShard, parameters);
@@ -138,10 +143,10 @@ export async function runRouted(
   dispatch: Dispatch,
   merge: MergeRule,
 ): Promise<Ran> {
-  if (statement.setConfig) return ranInto(setConfigRefused);
   const shards = shardsOf(session, route);
   if (!Array.isArray(shards)) return ranInto(shards as SqlError);
   const places = shards as readonly number[];
+  if (statement.setConfig) return runSetConfig(session, statement, places, dispatch);
   const { writes } = statement;
   const { transaction } = session;
   const [first, second] = places;
@@ -154,12 +159,6 @@ export async function runRouted(
   if (transaction === undefined) return runOnMany(session, places, dispatch, traits);
   return runInsideOnMany(session, transaction, places, dispatch, traits);
 }
-
-const setConfigRefused = sqlError(
-  SQLSTATE.featureNotSupported,
-  'set_config() is not supported through the proxy: the setting would stay on one shard',
-  { hint: 'Use SET or SET LOCAL, which reach every shard of the transaction.' },
-);
 
 /** DECLARE goes where its query goes and is remembered; FETCH and CLOSE follow it. */
 async function runCursor(

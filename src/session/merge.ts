@@ -13,6 +13,7 @@ import type { ConnectionLost } from '../shard/branch-link.ts';
 import type { ReplySink, ServerConnection } from '../shard/connection.ts';
 import type { ClientWriter } from './client-writer.ts';
 import { flushOrPause } from './relay.ts';
+import type { Correction } from './rewritten-text.ts';
 
 /** concat: rows of all shards, counts added up. first: the shards did the same, one of them is shown. */
 export type MergeRule = 'concat' | 'first';
@@ -32,11 +33,13 @@ export class MergedReply {
   /** How many header frames (descriptions) the client has got. */
   #headersShown = 0;
   #lead: ShardSink | undefined;
+  readonly #correct: Correction | undefined;
 
-  constructor(writer: ClientWriter, rule: MergeRule, prefix?: Buffer) {
+  constructor(writer: ClientWriter, rule: MergeRule, prefix?: Buffer, correct?: Correction) {
     this.#writer = writer;
     this.#rule = rule;
     this.#prefix = prefix;
+    this.#correct = correct;
   }
 
   /** The sink for one more shard; `onParsed` is called when the shard has accepted a Parse. */
@@ -53,12 +56,16 @@ export class MergedReply {
     const lost = ends.find((end) => end.kind === 'lost');
     if (lost !== undefined) return lost;
     const failed = ends.find((end) => end.kind === 'error');
-    if (failed !== undefined) return failed;
+    if (failed !== undefined) return this.#corrected(failed);
     const tags = ends.map((end) => (end.kind === 'complete' ? end.tag : undefined));
     if (this.#rule === 'concat') return { kind: 'complete', tag: sumTags(tags) };
     const first = tags[0];
     if (tags.every((tag) => tag === first)) return { kind: 'complete', tag: first };
     return { kind: 'error', error: divergence(this.#connections, tags) };
+  }
+
+  #corrected(end: MergedEnd): MergedEnd {
+    return end.kind === 'error' && this.#correct !== undefined ? { ...end, error: this.#correct(end.error) } : end;
   }
 
   /** Sends the tag or the error, and nothing else: ReadyForQuery is the session's. */

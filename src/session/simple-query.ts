@@ -6,6 +6,8 @@ import type { PlannedStatement, QueryPlan, Route } from '../routing/plan.ts';
 import { ClientTransaction } from './client-transaction.ts';
 import { executeStatement, routeFor } from './execute-statement.ts';
 import { endImplicitBlock } from './extended-query.ts';
+import { correctionFor, withoutPosition } from './rewritten-text.ts';
+import { currentPlan } from './schema-watch.ts';
 import { DONE, type Ran, type SessionState } from './session-state.ts';
 import { runAlone, runInside, simpleDispatch } from './statement-runner.ts';
 import { rollbackTransaction } from './transaction-end.ts';
@@ -38,12 +40,17 @@ async function runPlan(session: SessionState, plan: QueryPlan, frame: Buffer): P
 
 async function runOne(session: SessionState, statement: PlannedStatement, frame: Buffer): Promise<Ran> {
   const route = routeFor(session, statement, undefined);
-  return executeStatement(session, statement, () => route, dispatchFor(route, frame));
+  const ran = await executeStatement(session, statement, () => route, dispatchFor(statement, route, frame));
+  if (ran.kind !== 'done' && statement.rewritten !== undefined) session.services.schema.doubt();
+  return ran;
 }
 
-function dispatchFor(route: Route, frame: Buffer) {
-  if (route.kind !== 'split') return simpleDispatch(frame);
-  return simpleDispatch(frame, new Map(route.parts.map((part) => [part.shard, part.text])));
+function dispatchFor({ rewritten }: PlannedStatement, route: Route, frame: Buffer) {
+  if (route.kind === 'split') {
+    return simpleDispatch(frame, new Map(route.parts.map((part) => [part.shard, part.text])), withoutPosition);
+  }
+  if (rewritten === undefined) return simpleDispatch(frame);
+  return simpleDispatch(query(rewritten.text), undefined, correctionFor(rewritten));
 }
 
 /** The one shard that all of these plain reads and writes belong to: then nobody has to coordinate them. */
@@ -51,7 +58,8 @@ function commonShard(session: SessionState, statements: readonly PlannedStatemen
   if (session.forcedShard !== undefined) return undefined;
   let place: number | undefined;
   for (const statement of statements) {
-    if (statement.action.kind !== 'query' || statement.setConfig) return undefined;
+    // A rewritten statement cannot be sent within the Query as it came.
+    if (statement.action.kind !== 'query' || statement.setConfig || statement.rewritten !== undefined) return undefined;
     const route = statement.route(undefined);
     if (route.kind === 'any') continue;
     if (route.kind !== 'one') return undefined;
@@ -62,7 +70,8 @@ function commonShard(session: SessionState, statements: readonly PlannedStatemen
 }
 
 async function runScript(session: SessionState, statements: readonly PlannedStatement[]): Promise<Ran> {
-  for (const statement of statements) {
+  for (const planned of statements) {
+    const statement = currentPlan(session, planned);
     if (session.transaction === undefined && statement.action.kind !== 'begin') {
       session.transaction = new ClientTransaction(session, { hidden: true, modes: '' });
     }

@@ -5,6 +5,11 @@ import type { ClientStatement } from './session-state.ts';
 /** How many distinct statements keep a name; the oldest is forgotten first and gets a new one if it comes back. */
 const NAMES_MAX = 10_000;
 
+/** What the shards are sent for a statement. */
+export function sentText(statement: ClientStatement): string {
+  return statement.planned?.rewritten?.text ?? statement.text;
+}
+
 export class StatementNames {
   readonly #names = new Map<string, string>();
   /** The name found last for a statement object, so that a Bind costs no text comparison. */
@@ -16,7 +21,7 @@ export class StatementNames {
     if (statement.name === '') return '';
     const known = this.#byStatement.get(statement);
     if (known !== undefined) return known;
-    const key = `${statement.parameterTypes.join()}:${statement.text}`;
+    const key = `${statement.parameterTypes.join()}:${sentText(statement)}`;
     let name = this.#names.get(key);
     if (name === undefined) {
       name = `atomshard_${this.#next++}`;
