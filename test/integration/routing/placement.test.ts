@@ -49,4 +49,20 @@ describe('placement and PostgreSQL', () => {
     );
     expect(wrong.rows[0].right).toBe(false);
   });
+
+  it('agree that equal integers of all widths belong together, so a key may be listed with another width than its column', async () => {
+    for (const type of ['smallint', 'integer', 'bigint']) {
+      await client.query(`create table if not exists parent_${type} (key ${type}) partition by hash (key)`);
+    }
+    const values = fc.sample(VALUES.smallint, 2_000);
+    const places = values.map((value) => placement.ofText('bigint', value));
+    const { rows } = await client.query(
+      `select value from unnest($1::text[], $2::int[]) as v (value, place)
+       where not (satisfies_hash_partition('parent_smallint'::regclass, ${BUCKETS}, place, value::smallint)
+              and satisfies_hash_partition('parent_integer'::regclass, ${BUCKETS}, place, value::integer)
+              and satisfies_hash_partition('parent_bigint'::regclass, ${BUCKETS}, place, value::bigint))`,
+      [values, places],
+    );
+    expect(rows).toEqual([]);
+  });
 });
