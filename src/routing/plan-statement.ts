@@ -173,7 +173,9 @@ function refusedOutright(facts: Facts, scopes: StatementScopes): Refused | undef
     );
   }
   const setting = facts.functions.get('setConfig');
-  const plainSetting = facts.relations.size === 0 && facts.functions.size === 1;
+  const harmless: readonly FunctionClass[] = ['setConfig', 'same', 'shard'];
+  const plainSetting =
+    facts.relations.size === 0 && [...facts.functions.keys()].every((kind) => harmless.includes(kind));
   if (setting !== undefined && !plainSetting)
     return refuse('set_config() is supported only as a SELECT of its own', 'Use SET or SET LOCAL.');
   return undefined;

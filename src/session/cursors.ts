@@ -20,7 +20,13 @@ export function cursorShards(session: SessionState, { name }: CursorAction): rea
 }
 
 /** What the text of a DECLARE was is of no use to its portal: what it may do is not known, so it may write. */
-const DECLARED: ClientStatement = { name: '', text: '', parameterTypes: [], planned: undefined };
+const DECLARED: ClientStatement = {
+  name: '',
+  text: '',
+  parameterTypes: [],
+  planned: undefined,
+  told: { shape: undefined, name: '' },
+};
 
 /** A portal by name; a cursor of DECLARE is one too, as in PostgreSQL (psycopg describes its cursors so). */
 export function findPortal(session: SessionState, name: string): ClientPortal | undefined {

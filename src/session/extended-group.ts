@@ -7,9 +7,11 @@ import * as message from '../protocol/client-message-writer.ts';
 import { BIND_COMPLETE, PARSE_COMPLETE } from '../protocol/server-message.ts';
 import type { ServerConnection } from '../shard/connection.ts';
 import { connectionMemory } from './connection-memory.ts';
-import { BIND, CLOSE, DESCRIBE_PORTAL, DESCRIBE_STATEMENT, EXECUTE, type ScriptStep } from './relay.ts';
+import { CLOSE, EXECUTE, type ScriptStep } from './relay.ts';
+import { rememberShape } from './result-shape.ts';
+import { type Correction, correctionFor, withoutPosition } from './rewritten-text.ts';
 import type { ClientStatement } from './session-state.ts';
-import type { StatementNames } from './statement-names.ts';
+import { type StatementNames, sentText } from './statement-names.ts';
 import type { Dispatch } from './statement-runner.ts';
 
 /** Statements that stay prepared on one server connection; the one unused for longest is closed first. */
@@ -20,7 +22,8 @@ export type GroupItem =
   | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly confirmed: () => void }
   | { readonly kind: 'describe-statement'; readonly statement: ClientStatement }
   | { readonly kind: 'bind'; readonly statement: ClientStatement; readonly frame: Buffer }
-  | { readonly kind: 'describe-portal' | 'execute' | 'close-portal'; readonly frame: Buffer }
+  | { readonly kind: 'describe-portal'; readonly statement: ClientStatement; readonly frame: Buffer }
+  | { readonly kind: 'execute' | 'close-portal'; readonly frame: Buffer }
   /** A reply of the proxy's own, in its place. */
   | { readonly kind: 'own'; readonly bytes: Buffer };
 
@@ -38,6 +41,7 @@ export function groupDispatch(items: readonly GroupItem[], names: StatementNames
       return { bytes: unit.finish().bytes, onParsed: unit.parsedInOrder() };
     },
     prefix: mergedPrefix(items),
+    correct: correctionOf(items),
   };
 }
 
@@ -49,6 +53,21 @@ function mergedPrefix(items: readonly GroupItem[]): Buffer {
     else if (item.kind === 'bind') shown.push(BIND_COMPLETE);
   }
   return Buffer.concat(shown);
+}
+
+/** Errors about a rewritten text are told in terms of the client's; among others nobody knows which text one is about. */
+function correctionOf(items: readonly GroupItem[]): Correction | undefined {
+  let rewritten: ClientStatement | undefined;
+  let others = false;
+  for (const item of items) {
+    if (item.kind !== 'parse' && item.kind !== 'bind' && item.kind !== 'describe-statement') continue;
+    if (item.statement.planned?.rewritten === undefined || (rewritten ?? item.statement) !== item.statement)
+      others = true;
+    if (item.statement.planned?.rewritten !== undefined) rewritten = item.statement;
+  }
+  const text = rewritten?.planned?.rewritten;
+  if (text === undefined) return undefined;
+  return others ? withoutPosition : correctionFor(text);
 }
 
 class UnitBuilder {
@@ -76,18 +95,18 @@ class UnitBuilder {
         return;
       case 'describe-statement':
         this.#parts.push(message.describe('statement', this.#present(item.statement)));
-        this.#script.push(DESCRIBE_STATEMENT);
+        this.#script.push({ kind: 'describe-statement', onDescribed: this.#rememberer(item.statement) });
         return;
       case 'bind': {
         const name = this.#present(item.statement);
         const { frame } = item;
         this.#parts.push(name === item.statement.name ? frame : renameBind(frame, 0, frame.length, name));
-        this.#script.push(BIND);
+        this.#script.push({ kind: 'bind', onRefused: this.#forgetStalePlans });
         return;
       }
       case 'describe-portal':
         this.#parts.push(item.frame);
-        this.#script.push(DESCRIBE_PORTAL);
+        this.#script.push({ kind: 'describe-portal', onDescribed: this.#rememberer(item.statement) });
         return;
       case 'execute':
         this.#parts.push(item.frame);
@@ -103,6 +122,20 @@ class UnitBuilder {
     this.#parts.push(message.SYNC);
     return { bytes: Buffer.concat(this.#parts), script: this.#script };
   }
+
+  /** The name of the statement is that of now: DDL that runs meanwhile may change what is being described. */
+  #rememberer(statement: ClientStatement) {
+    const name = this.#names.nameOf(statement);
+    return (chunk: Buffer, start: number, end: number) => rememberShape(statement, name, chunk, start, end);
+  }
+
+  /**
+   * "cached plan must not change result type": DDL that did not go through this proxy. The driver will prepare the text
+   * again, and must not get the same plan for it.
+   */
+  readonly #forgetStalePlans = (chunk: Buffer, start: number, end: number): void => {
+    if (chunk.subarray(start, end).includes('RevalidateCachedQuery')) this.#names.forgetAll();
+  };
 
   /** For merged replies: calls the hooks of this unit's Parse messages, one at each ParseComplete. */
   parsedInOrder(): () => void {
@@ -139,7 +172,7 @@ class UnitBuilder {
     if (name === '') this.#unnamed = statement;
     else this.#makeRoom();
     this.#sentNames.add(name);
-    this.#parts.push(message.parse(name, statement.text, statement.parameterTypes));
+    this.#parts.push(message.parse(name, sentText(statement), statement.parameterTypes));
     const { prepared } = connectionMemory(this.#connection);
     const onDone = () => {
       if (name !== '') prepared.add(name);

@@ -17,7 +17,10 @@ import { cursorShards, findPortal, rememberCursor } from './cursors.ts';
 import { executeStatement, routeFor, shardsOf } from './execute-statement.ts';
 import { groupDispatch } from './extended-group.ts';
 import { Gathering } from './gathering.ts';
+import { isOwn } from './own-commands.ts';
+import { currentPlan, noteSchemaChange } from './schema-watch.ts';
 import { type ClientStatement, DONE, FAILED, type Ran, ranInto, type SessionState } from './session-state.ts';
+import { keepSetConfig, settingCalls } from './set-config.ts';
 import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
 
 /** One message of the batch: its type byte and the whole frame. */
@@ -28,31 +31,14 @@ export interface ClientFrame {
 
 const ANYWHERE: Route = { kind: 'any' };
 
-/** Commands that the session answers itself, by kind of action. */
-const OWN_COMMANDS: ReadonlySet<StatementAction['kind']> = new Set([
-  'begin',
-  'commit',
-  'rollback',
-  'savepoint',
-  'release',
-  'rollbackTo',
-  'set',
-  'resetAll',
-  'setTransaction',
-  'setSessionCharacteristics',
-  'setConstraints',
-  'discard',
-  'deallocate',
-]);
-
-const isOwn = (statement: ClientStatement) =>
-  statement.planned !== undefined && OWN_COMMANDS.has(statement.planned.action.kind);
-
 export class ExtendedBatch {
   readonly #session: SessionState;
   readonly #gathering: Gathering;
   /** Statements of this batch that the client does not know to exist yet; forgotten if the batch fails before. */
   readonly #unconfirmed = new Set<ClientStatement>();
+
+  /** Something of this batch was sent with columns that the client did not name. */
+  #rewritten = false;
 
   constructor(session: SessionState) {
     this.#session = session;
@@ -77,6 +63,7 @@ export class ExtendedBatch {
   async #failed(ran: Ran): Promise<void> {
     const session = this.#session;
     if (ran.kind === 'error') session.writer.write(errorResponse(ran.error));
+    if (this.#rewritten) session.services.schema.doubt();
     for (const statement of this.#unconfirmed) {
       if (session.statements.get(statement.name) === statement) session.statements.delete(statement.name);
     }
@@ -122,7 +109,8 @@ export class ExtendedBatch {
     }
     const plan = session.services.router.plan(text);
     const planned = plan.statements.length === 1 ? plan.statements[0] : undefined;
-    const statement: ClientStatement = { name, text, parameterTypes, planned };
+    const told = { shape: undefined, name: '' };
+    const statement: ClientStatement = { name, text, parameterTypes, planned, told };
     session.statements.set(name, statement);
     if (isOwn(statement)) {
       this.#gathering.own(PARSE_COMPLETE);
@@ -136,7 +124,7 @@ export class ExtendedBatch {
   async #bind(frame: Buffer): Promise<Ran> {
     const session = this.#session;
     const bind = readBind(frame, 0, frame.length);
-    const statement = session.statements.get(bind.statement);
+    const statement = this.#current(session.statements.get(bind.statement));
     if (statement === undefined) return this.#afterGroup(noStatement(bind.statement));
     if (isOwn(statement)) {
       session.portals.set(bind.portal, { statement, shards: [] });
@@ -144,6 +132,7 @@ export class ExtendedBatch {
       return DONE;
     }
     const { planned } = statement;
+    this.#rewritten ||= planned?.rewritten !== undefined;
     const values = new BoundValues(bind, frame, statement.parameterTypes);
     const route = planned === undefined ? ANYWHERE : routeFor(session, planned, values);
     const shards = this.#placesFor(statement, route);
@@ -155,6 +144,15 @@ export class ExtendedBatch {
     this.#gathering.add({ kind: 'bind', statement, frame });
     this.#gathering.mergeBy(mergeOf(planned?.action), planned?.lockFirst);
     return DONE;
+  }
+
+  /** The statement with a plan for the tables as they are; what is gathered already keeps its own plan and text. */
+  #current(statement: ClientStatement | undefined): ClientStatement | undefined {
+    if (statement?.planned?.outdated !== true) return statement;
+    const fresh = { ...statement, planned: currentPlan(this.#session, statement.planned) };
+    this.#session.statements.set(statement.name, fresh);
+    if (this.#unconfirmed.has(statement)) this.#unconfirmed.add(fresh);
+    return fresh;
   }
 
   #placesFor(statement: ClientStatement, route: Route): readonly number[] | SqlError {
@@ -169,9 +167,8 @@ export class ExtendedBatch {
       });
     }
     if (statement.planned?.setConfig === true) {
-      return sqlError(SQLSTATE.featureNotSupported, 'set_config() is not supported through the proxy', {
-        hint: 'Use SET or SET LOCAL, which reach every shard of the transaction.',
-      });
+      const calls = settingCalls(statement.text);
+      if ('code' in calls) return calls;
     }
     return shardsOf(this.#session, route);
   }
@@ -197,7 +194,7 @@ export class ExtendedBatch {
       return DONE;
     }
     const ran = await this.#gathering.moveTo(portal.shards);
-    if (ran.kind === 'done') this.#gathering.add({ kind: 'describe-portal', frame });
+    if (ran.kind === 'done') this.#gathering.add({ kind: 'describe-portal', statement: portal.statement, frame });
     return ran;
   }
 
@@ -226,10 +223,13 @@ export class ExtendedBatch {
       if (ran.kind !== 'done') return ran;
       this.#gathering.shards = portal.shards;
     }
+    if (planned !== undefined) noteSchemaChange(session, planned.action);
     this.#gathering.add({ kind: 'execute', frame });
-    this.#gathering.executed(planned?.writes ?? true);
+    this.#gathering.executed(planned?.setConfig !== true && (planned?.writes ?? true));
     if (planned?.action.kind === 'ddl') session.services.statementNames.forgetAll();
-    return DONE;
+    if (planned?.setConfig !== true) return DONE;
+    ran = await this.#gathering.flush(false);
+    return ran.kind === 'done' ? keepSetConfig(session, planned, portal.shards[0] ?? 0) : ran;
   }
 
   async #close(frame: Buffer): Promise<Ran> {

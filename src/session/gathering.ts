@@ -2,6 +2,7 @@
 import type { Merge } from '../routing/plan.ts';
 import { ClientTransaction } from './client-transaction.ts';
 import { type GroupItem, groupDispatch } from './extended-group.ts';
+import { checkShape, shapeInDoubt } from './result-shape.ts';
 import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
 import { failedBlockError } from './transaction-end.ts';
@@ -106,6 +107,11 @@ export class Gathering {
     const shards = group.shards ?? [transaction?.branches.keys().next().value ?? session.anyShard()];
     const dispatch = groupDispatch(group.items, session.services.statementNames);
     const [first = 0] = shards;
+    for (const item of group.items) {
+      if (item.kind !== 'bind' || !shapeInDoubt(session, item.statement)) continue;
+      const error = await checkShape(session, item.statement, first);
+      if (error !== undefined) return ranInto(error);
+    }
     if (shards.length === 1) {
       if (transaction === undefined) return runAlone(session, first, dispatch, group.writes);
       return runInside(session, transaction, first, dispatch, group.writes);

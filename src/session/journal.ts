@@ -25,6 +25,10 @@ export class TransactionJournal {
     return this.#entries.some((entry) => entry.kind === 'set');
   }
 
+  get hasSavepoints(): boolean {
+    return this.#entries.some((entry) => entry.kind === 'savepoint');
+  }
+
   savepoint(name: string): void {
     this.#entries.push({ kind: 'savepoint', name });
   }
@@ -44,7 +48,7 @@ export class TransactionJournal {
     this.#entries.length = this.#indexOfSavepoint(name) + 1;
   }
 
-  set(sql: string, after?: (settings: Settings) => Settings): void {
+  set(sql: string, after?: ((settings: Settings) => Settings) | undefined): void {
     this.#entries.push(after === undefined ? { kind: 'set', sql } : { kind: 'set', sql, after });
   }
 

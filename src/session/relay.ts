@@ -15,12 +15,16 @@ export type ScriptStep =
   | { readonly kind: 'own'; readonly bytes: Buffer; readonly onShown?: (() => void) | undefined }
   /** `hidden`: the proxy added the message, so the client must not see its reply. */
   | { readonly kind: 'parse' | 'close'; readonly hidden: boolean; readonly onDone?: (() => void) | undefined }
-  | { readonly kind: 'bind' | 'describe-portal' | 'describe-statement' | 'execute' };
+  /** `onRefused` sees the ErrorResponse to this message. */
+  | { readonly kind: 'bind'; readonly onRefused?: ((chunk: Buffer, start: number, end: number) => void) | undefined }
+  /** `onDescribed` sees the RowDescription or NoData that the client is shown. */
+  | {
+      readonly kind: 'describe-portal' | 'describe-statement';
+      readonly onDescribed?: ((chunk: Buffer, start: number, end: number) => void) | undefined;
+    }
+  | { readonly kind: 'execute' };
 
-export const BIND: ScriptStep = { kind: 'bind' };
 export const CLOSE: ScriptStep = { kind: 'close', hidden: false };
-export const DESCRIBE_PORTAL: ScriptStep = { kind: 'describe-portal' };
-export const DESCRIBE_STATEMENT: ScriptStep = { kind: 'describe-statement' };
 export const EXECUTE: ScriptStep = { kind: 'execute' };
 
 /** Stops reading from the shards while the client reads slower than they write. */
@@ -33,6 +37,9 @@ export function flushOrPause(writer: ClientWriter, connections: Iterable<ServerC
   });
 }
 
+/** The error to show in place of the one in this frame; undefined to pass that on as it came. */
+export type OtherError = (chunk: Buffer, start: number, end: number) => Buffer | undefined;
+
 /** A sink for one unit; `ended` resolves once, when the shard is ready again or gone. */
 export class RelaySink implements ReplySink {
   readonly ended: Promise<UnitEnd>;
@@ -40,6 +47,7 @@ export class RelaySink implements ReplySink {
   readonly #connection: ServerConnection;
   readonly #script: readonly ScriptStep[] | undefined;
   readonly #onCopyIn: (() => void) | undefined;
+  readonly #otherError: OtherError | undefined;
   #resolve: (end: UnitEnd) => void = () => undefined;
   #step = 0;
   #errored = false;
@@ -54,11 +62,13 @@ export class RelaySink implements ReplySink {
     connection: ServerConnection,
     script?: readonly ScriptStep[],
     onCopyIn?: () => void,
+    otherError?: OtherError,
   ) {
     this.#writer = writer;
     this.#connection = connection;
     this.#script = script;
     this.#onCopyIn = onCopyIn;
+    this.#otherError = otherError;
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -66,14 +76,22 @@ export class RelaySink implements ReplySink {
   }
 
   frame(type: number, chunk: Buffer, start: number, end: number): void {
-    if (type === SERVER.error) this.#errored = true;
-    else if (type === SERVER.portalSuspended) this.#rowsSuspended = true;
+    if (type === SERVER.error) {
+      this.#errored = true;
+      const other = this.#otherError?.(chunk, start, end);
+      if (other !== undefined) {
+        this.#cut();
+        this.#writer.write(other);
+        return;
+      }
+    } else if (type === SERVER.portalSuspended) this.#rowsSuspended = true;
     else if (type === SERVER.copyInResponse) this.#onCopyIn?.();
     if (this.#script === undefined) {
       this.#append(chunk, start, end);
       return;
     }
     const step = this.#script[this.#step];
+    if (type === SERVER.error && step?.kind === 'bind') step.onRefused?.(chunk, start, end);
     if (step === undefined || step.kind === 'own' || !endsStep(step.kind, type)) {
       this.#append(chunk, start, end);
       return;
@@ -82,6 +100,7 @@ export class RelaySink implements ReplySink {
       if (!step.hidden) this.#append(chunk, start, end);
       step.onDone?.();
     } else {
+      if (step.kind === 'describe-portal' || step.kind === 'describe-statement') step.onDescribed?.(chunk, start, end);
       this.#append(chunk, start, end);
     }
     this.#step++;

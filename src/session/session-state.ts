@@ -7,6 +7,8 @@ import type { Pool } from '../shard/pool.ts';
 import type { Coordinator } from '../transaction/coordinator.ts';
 import type { ClientTransaction } from './client-transaction.ts';
 import type { ClientWriter } from './client-writer.ts';
+import type { RunningTransactions } from './running-transactions.ts';
+import type { SchemaWatch } from './schema-watch.ts';
 import type { Settings } from './settings.ts';
 import type { StatementNames } from './statement-names.ts';
 
@@ -15,7 +17,9 @@ export interface SessionServices {
   readonly router: Router;
   readonly shardNames: readonly string[];
   readonly coordinator: Coordinator;
+  readonly running: RunningTransactions;
   readonly statementNames: StatementNames;
+  readonly schema: SchemaWatch;
   /** twoPhaseCommit.auto: single statements that write to several shards are atomic by themselves. */
   readonly autoTwoPhaseCommit: boolean;
   readonly preparedStatementsMax: number;
@@ -23,13 +27,21 @@ export interface SessionServices {
   readonly searchPath: readonly string[];
 }
 
-/** A prepared statement of the client. */
+/** A prepared statement of the client. Replaced by another object when it is planned anew: plan and text belong together. */
 export interface ClientStatement {
   readonly name: string;
   readonly text: string;
   readonly parameterTypes: readonly number[];
   /** Undefined when the text does not parse or is empty: a shard says what is wrong with it. */
   readonly planned: PlannedStatement | undefined;
+  /** What the client was told about its rows; the same object when the text is planned anew. */
+  readonly told: ToldShape;
+}
+
+/** `shape` undefined: nothing yet. `name`: what the statement was called on the shards when it last had this shape. */
+export interface ToldShape {
+  shape: string | undefined;
+  name: string;
 }
 
 /** A bound portal: it lives on its shards until the transaction ends. */
@@ -54,6 +66,8 @@ export class SessionState {
   transaction: ClientTransaction | undefined;
   /** From SET atomshard.shard; the router's answer is not asked while it is set. */
   forcedShard: number | undefined;
+  /** DDL of this session has run, or is about to, and the shards' tables have not been looked at since. */
+  schemaChanged = false;
   readonly statements = new Map<string, ClientStatement>();
   readonly portals = new Map<string, ClientPortal>();
   /** Connections that work for this client now: what a cancel request may reach. */

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   bind,
+  close,
   describe as describeMessage,
   execute,
   FLUSH,
@@ -109,6 +110,108 @@ describe('psycopg', () => {
     expect(await client.ready()).toMatchObject({ replies: '1 2 T D C Z(T)', rows: [[String(second)]] });
     client.send(parse('', 'CLOSE c'), bind({}), execute(''), SYNC, query('COMMIT'));
     expect((await client.ready(2)).replies).toBe('1 2 C Z(T) C Z(I)');
+    client.end();
+  });
+});
+
+describe('DDL under prepared statements', () => {
+  const call = () => [bind({ statement: 's', values: [Buffer.from('1')] }), execute(''), SYNC];
+  const prepare = (name = 's') => [
+    parse(name, 'SELECT * FROM accounts WHERE id = $1'),
+    describeMessage('statement', name),
+    SYNC,
+  ];
+
+  it('a statement whose rows look otherwise is refused, for drivers decode by what they were told', async () => {
+    const client = await login();
+    client.send(...prepare(), ...call());
+    expect((await client.ready(2)).replies).toBe('1 t T Z(I) 2 D C Z(I)');
+    const other = await proxy.client();
+    await other.query('ALTER TABLE accounts ADD COLUMN extra integer');
+    for (let i = 0; i < 2; i++) {
+      client.send(...call());
+      const { replies, errors } = await client.ready();
+      expect(replies).toBe('E Z(I)');
+      expect(errors).toMatchObject([{ code: '0A000', message: 'cached plan must not change result type' }]);
+    }
+    client.send(close('statement', 's'), ...prepare(), ...call());
+    expect(await client.ready(2)).toMatchObject({ replies: '3 1 t T Z(I) 2 D C Z(I)', rows: [['1', '100', null]] });
+    await other.query('CREATE INDEX accounts_extra ON accounts (extra)');
+    client.send(...call());
+    expect((await client.ready()).replies).toBe('2 D C Z(I)');
+    await other.query('ALTER TABLE accounts DROP COLUMN extra');
+    client.end();
+  });
+
+  it('after DDL on the shards themselves a driver that prepares again is served', async () => {
+    const client = await login();
+    client.send(...prepare(), ...call());
+    await client.ready(2);
+    await shards.exec('ALTER TABLE accounts ADD COLUMN elsewhere integer');
+    client.send(...call());
+    expect((await client.ready()).errors).toMatchObject([{ code: '0A000' }]);
+    client.send(close('statement', 's'), ...prepare(), ...call());
+    expect((await client.ready(2)).replies).toBe('3 1 t T Z(I) 2 D C Z(I)');
+    await shards.exec('ALTER TABLE accounts DROP COLUMN elsewhere');
+    client.end();
+  });
+});
+
+describe('set_config()', () => {
+  const show = async (client: WireClient, name: string) => {
+    const seen = new Set<string>();
+    for (let i = 1; i <= 8; i++) {
+      client.send(query(`SELECT current_setting('${name}', true) FROM accounts WHERE id = ${i}`));
+      seen.add(String((await client.ready()).rows[0]?.[0]));
+    }
+    return [...seen];
+  };
+
+  it('asyncpg turns jit off and on around its look at the types', async () => {
+    const client = await login();
+    const text = "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new";
+    client.send(parse('', text), describeMessage('statement', ''), FLUSH);
+    await client.until((replies) => replies.includes('T'));
+    client.take();
+    client.send(bind({}), execute(''), SYNC);
+    expect(await client.ready()).toMatchObject({ replies: '2 D C Z(I)', rows: [['on', 'off']] });
+    expect(await show(client, 'jit')).toEqual(['off']);
+    client.send(
+      parse('', "SELECT set_config('jit', $1, false)"),
+      bind({ values: [Buffer.from('on')] }),
+      execute(''),
+      SYNC,
+    );
+    expect((await client.ready()).replies).toBe('1 2 D C Z(I)');
+    expect(await show(client, 'jit')).toEqual(['on']);
+    client.end();
+  });
+
+  it('a local one holds on every shard of its transaction and no longer, and is nobody else’s', async () => {
+    const client = await login();
+    client.send(query('BEGIN'), query("SELECT set_config('app.tenant', 'it''s ' || 1, true)"));
+    expect((await client.ready(2)).rows).toEqual([["it's 1"]]);
+    expect(await show(client, 'app.tenant')).toEqual(["it's 1"]);
+    client.send(query('COMMIT'));
+    await client.ready();
+    expect(await show(client, 'app.tenant')).not.toContain("it's 1");
+    client.send(query("SELECT set_config('app.tenant', 'mine', false)"));
+    expect((await client.ready()).replies).toBe('T D C Z(I)');
+    expect(await show(client, 'app.tenant')).toEqual(['mine']);
+    const other = await login();
+    expect(await show(other, 'app.tenant')).not.toContain('mine');
+    other.end();
+    client.end();
+  });
+
+  it.each([
+    "SELECT set_config('search_path', '', false)",
+    "SELECT set_config('application_name', 'x', false)",
+    "SELECT set_config('a.' || 'b', 'x', false)",
+  ])('%s is refused', async (text) => {
+    const client = await login();
+    client.send(query(text));
+    expect(await client.ready()).toMatchObject({ replies: 'E Z(I)', errors: [{ code: '0A000' }] });
     client.end();
   });
 });

@@ -12,8 +12,11 @@ import {
 } from '../../../src/protocol/server-message.ts';
 import { sqlError } from '../../../src/protocol/sql-error.ts';
 import { ClientWriter } from '../../../src/session/client-writer.ts';
-import { BIND, DESCRIBE_PORTAL, EXECUTE, RelaySink, type ScriptStep } from '../../../src/session/relay.ts';
+import { EXECUTE, RelaySink, type ScriptStep } from '../../../src/session/relay.ts';
 import type { ServerConnection } from '../../../src/shard/connection.ts';
+
+const BIND: ScriptStep = { kind: 'bind' };
+const DESCRIBE_PORTAL: ScriptStep = { kind: 'describe-portal' };
 
 /** Sends frames through a sink, cut into chunks as given, and returns the letters that the client would see. */
 function relayed(
