@@ -75,6 +75,7 @@ const proxyConfig = z.strictObject({
     })
     .prefault({}),
   recovery: z.strictObject({ intervalMs: milliseconds.min(100).default(5_000) }).prefault({}),
+  deadlock: z.strictObject({ timeoutMs: milliseconds.min(100).default(1_000) }).prefault({}),
   pool: z
     .strictObject({
       size: z.int().min(1).max(10_000).default(20),

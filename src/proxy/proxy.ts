@@ -8,6 +8,8 @@ import type { PassReport } from '../recovery/report.ts';
 import { Router } from '../routing/router.ts';
 import { buildTopology } from '../routing/topology.ts';
 import { authenticationRules } from '../session/authentication.ts';
+import { shardsOfDeadlock } from '../session/deadlock-error.ts';
+import { RunningTransactions } from '../session/running-transactions.ts';
 import type { SessionServices } from '../session/session-state.ts';
 import { StatementNames } from '../session/statement-names.ts';
 import { loadParser } from '../sql/parser.ts';
@@ -18,7 +20,9 @@ import { renderOwnerName } from '../transaction/gid.ts';
 import { FileStorage } from '../wal/file-storage.ts';
 import { openWal } from '../wal/wal.ts';
 import { Backends } from './backends.ts';
+import { type CatalogWatch, catalogWatch } from './catalog-watch.ts';
 import type { ProxyConfig } from './config.ts';
+import { DeadlockWatch } from './deadlock-watch.ts';
 import { Listener } from './listener.ts';
 import { inspectShards } from './shard-inspection.ts';
 
@@ -55,6 +59,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   const decisions = await openDecisions(config, { ...deps, clock, controlPoint });
   const { epoch } = decisions.identity;
   const ownerName = renderOwnerName(config.cluster, config.instance, epoch);
+  let catalog: CatalogWatch | undefined;
   const recovery: { parts: ReturnType<typeof assembleRecovery> | undefined } = { parts: undefined };
   try {
     const parts = assembleRecovery(config, { decisions, ownerName, clock, controlPoint, log });
@@ -66,10 +71,16 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     // A crash here: nothing new was begun; the next start finds the same in-doubt transactions.
     const firstPass = await parts.recovery.firstPass();
     const backends = new Backends(config, ownerName, clock);
+    const router = new Router(topology);
+    const watch = catalogWatch(config, ownerName, { topology, adopt: (seen) => router.adopt(seen), clock, log });
+    catalog = watch;
+    await watch.start();
     const services: SessionServices = {
-      router: new Router(topology),
+      router,
+      schema: watch,
       shardNames,
       coordinator: parts.coordinator,
+      running: parts.running,
       statementNames: new StatementNames(),
       autoTwoPhaseCommit: config.twoPhaseCommit.auto,
       preparedStatementsMax: config.limits.preparedStatementsMax,
@@ -87,6 +98,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     });
     const port = await listener.listen();
     parts.recovery.start();
+    parts.deadlocks.start();
     return {
       host: config.listen.host,
       port,
@@ -95,9 +107,10 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
       firstPass,
       positions: () => decisions.positions,
       failed: decisions.failed,
-      stop: () => stopProxy(config, { listener, backends, decisions, ...parts, clock, log }),
+      stop: () => stopProxy(config, { catalog: watch, listener, backends, decisions, ...parts, clock, log }),
     };
   } catch (error) {
+    await catalog?.close();
     await recovery.parts?.recovery.stop();
     await Promise.all([...(recovery.parts?.probes.values() ?? [])].map((probe) => probe.close()));
     await decisions.close();
@@ -179,8 +192,18 @@ function assembleRecovery(config: ProxyConfig, { decisions, ownerName, clock, co
     prepareWaitMs: config.twoPhaseCommit.prepareWaitMs,
     twoPhaseCommit: config.twoPhaseCommit.enabled,
   });
-  return { recovery, coordinator, probes };
+  const running = new RunningTransactions();
+  const deadlocks = new DeadlockWatch({
+    running,
+    shards: probes,
+    clock,
+    timeoutMs: config.deadlock.timeoutMs,
+    onDeadlock: (deadlock) => log.warn({ ...deadlock, shards: shardsOfDeadlock(deadlock) }, DEADLOCK),
+  });
+  return { recovery, coordinator, probes, running, deadlocks };
 }
+
+const DEADLOCK = 'transactions waited for each other over several shards; the youngest was cancelled with 40P01';
 
 function logReport(log: Logger, report: PassReport): void {
   const { alarms: _known, newAlarms, ...fields } = report;
@@ -193,6 +216,7 @@ function logReport(log: Logger, report: PassReport): void {
 }
 
 type Parts = ReturnType<typeof assembleRecovery> & {
+  readonly catalog: CatalogWatch;
   readonly listener: Listener;
   readonly backends: Backends;
   readonly decisions: DecisionLog;
@@ -201,7 +225,7 @@ type Parts = ReturnType<typeof assembleRecovery> & {
 };
 
 async function stopProxy(config: ProxyConfig, parts: Parts): Promise<void> {
-  const { listener, backends, decisions, recovery, coordinator, probes, clock, log } = parts;
+  const { catalog, listener, backends, decisions, recovery, coordinator, deadlocks, probes, clock, log } = parts;
   listener.drain();
   const deadlineMs = clock.monotonicMs() + config.shutdown.graceMs;
   while (listener.clients > 0 && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
@@ -212,6 +236,8 @@ async function stopProxy(config: ProxyConfig, parts: Parts): Promise<void> {
   await coordinator.drain();
   await Promise.race([recovery.idle(), clock.sleep(Math.max(1_000, deadlineMs - clock.monotonicMs()))]);
   await recovery.stop();
+  await catalog.close();
+  await deadlocks.stop();
   await Promise.all([...probes.values()].map((probe) => probe.close()));
   await backends.close();
   await decisions.close();

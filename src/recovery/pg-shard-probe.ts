@@ -3,6 +3,7 @@ import type { Clock } from '../kernel/clock.ts';
 import type { CommandReply } from '../shard/branch-link.ts';
 import { gidPrefix, parseOwnerName } from '../transaction/gid.ts';
 import { widenXid } from './branch-state.ts';
+import { LOCK_WAITS, type LockWait, readLockWaits } from './lock-waits.ts';
 import { PROBE_DEADLINES, ProbeConnection, type ProbeDeadlines, type ProbeTarget } from './probe-connection.ts';
 import type { Answer, Fenced, ShardProbe, ShardScan, XidStatus } from './shard-probe.ts';
 
@@ -128,6 +129,12 @@ export class PgShardProbe implements ShardProbe {
 
   terminateBackend(pid: number, backendStart: string): Promise<Answer<Fenced>> {
     return this.#terminate('pid = $1::int AND backend_start = $2::timestamptz', [pid, backendStart]);
+  }
+
+  /** Who among `pids` and those they wait for, directly or not, waits for a lock now. */
+  async lockWaits(pids: readonly number[]): Promise<Answer<readonly LockWait[]>> {
+    const reply = await this.#ask(LOCK_WAITS, [pids]);
+    return reply.kind === 'absent' ? reply : { kind: 'answer', value: readLockWaits(reply.value) };
   }
 
   resolve(gid: string, verdict: 'commit' | 'abort'): Promise<CommandReply> {

@@ -2,8 +2,10 @@
 // when a statement is routed to it; BEGIN leaves in the same packet as that statement.
 import type { SqlError } from '../protocol/sql-error.ts';
 import type { ServerConnection } from '../shard/connection.ts';
+import { type Deadlock, errorOfVictim } from './deadlock-error.ts';
 import { TransactionJournal } from './journal.ts';
 import { leaseConnection, returnConnection } from './lease.ts';
+import type { RunningTransaction, TransactionBackend } from './running-transactions.ts';
 import type { SessionState } from './session-state.ts';
 
 export interface SessionBranch {
@@ -27,24 +29,87 @@ export type TransactionState = 'open' | 'failed' | 'broken';
 
 const ASK_XID = 'SELECT pg_catalog.pg_current_xact_id_if_assigned()';
 
-export class ClientTransaction {
+export class ClientTransaction implements RunningTransaction {
   /** A block that the client did not open itself: it ends with the statement, the Query or the Sync. */
   hidden: boolean;
   readonly journal: TransactionJournal;
   readonly branches = new Map<number, SessionBranch>();
   /** Cursors by name → the shard that holds them. */
   readonly cursors = new Map<string, number>();
+  readonly order: number;
   #state: TransactionState = 'open';
+  #step = 0;
+  #deadlock: Deadlock | undefined;
   readonly #session: SessionState;
 
   constructor(session: SessionState, options: { hidden: boolean; modes: string }) {
     this.#session = session;
+    this.order = session.services.running.nextOrder();
     this.hidden = options.hidden;
     this.journal = new TransactionJournal(options.modes);
   }
 
   get state(): TransactionState {
     return this.#state;
+  }
+
+  get step(): number {
+    return this.#step;
+  }
+
+  get committing(): boolean {
+    return this.#session.committing;
+  }
+
+  backends(): TransactionBackend[] {
+    return [...this.branches.values()].map(({ connection }) => ({
+      shard: connection.shard,
+      pid: connection.identity.backendPid,
+      busy: connection.pendingUnits > 0,
+    }));
+  }
+
+  /** Cancels what it runs now: it closes a circle of waits over several shards, and was chosen to break it. */
+  cancelFor(deadlock: Deadlock): void {
+    this.#deadlock = deadlock;
+    for (const { connection } of this.branches.values()) if (connection.pendingUnits > 0) void connection.cancel();
+  }
+
+  /** What the client is told of an error of its statement. */
+  told(error: SqlError): SqlError {
+    return errorOfVictim(error, this.#deadlock);
+  }
+
+  /** Whether an error that arrives now may have to be told otherwise. */
+  get isVictim(): boolean {
+    return this.#deadlock !== undefined;
+  }
+
+  /**
+   * Every statement ends with this, before anything else is sent. Of a victim it waits until each cancel request has been
+   * delivered: a late one could hit the client's ROLLBACK TO, or a COMMIT of which it would make an unknown outcome.
+   */
+  async statementEnded(failed: boolean): Promise<void> {
+    this.#step++;
+    if (this.#deadlock === undefined) return;
+    for (const { connection } of this.branches.values()) {
+      if (connection.cancelling !== undefined) await connection.cancelling;
+    }
+    this.#deadlock = undefined;
+    // As in PostgreSQL a victim's locks go with the error, not with a ROLLBACK that may be long in coming. With savepoints
+    // it may still go on from one of them, so there the client decides.
+    if (!failed || this.journal.hasSavepoints) return;
+    this.fail();
+    await this.rollBack();
+  }
+
+  /** Rolls back on every shard and gives the connections back. The client's block lasts until it is told to end. */
+  async rollBack(): Promise<void> {
+    const branches = [...this.branches.values()];
+    await this.#session.services.coordinator.rollback(
+      branches.map(({ connection, writes, xid }) => ({ link: connection, written: writes > 0, xid })),
+    );
+    this.release();
   }
 
   fail(): void {
@@ -63,6 +128,7 @@ export class ClientTransaction {
 
   /** The branch on `shard`; a new one has BEGIN and the journal queued in front of whatever is sent next. */
   async join(shard: number): Promise<SessionBranch | SqlError> {
+    this.#step++;
     const present = this.branches.get(shard);
     if (present !== undefined) return present;
     const lease = await leaseConnection(this.#session, shard);
@@ -78,6 +144,7 @@ export class ClientTransaction {
       portalOpen: false,
     };
     this.branches.set(shard, branch);
+    this.#session.services.running.add(this);
     const [begin, ...rest] = this.journal.replay();
     void connection.command(begin ?? 'BEGIN').then((reply) => {
       // Without its block a statement behind it would commit alone; nothing may go on there.
@@ -106,6 +173,7 @@ export class ClientTransaction {
   release(): void {
     for (const { shard, connection } of this.branches.values()) returnConnection(this.#session, shard, connection);
     this.branches.clear();
+    this.#session.services.running.remove(this);
   }
 
   #ask(branch: SessionBranch): void {

@@ -4,12 +4,15 @@
 import { query } from '../protocol/client-message-writer.ts';
 import { STATUS } from '../protocol/message-type.ts';
 import { errorResponse } from '../protocol/server-message.ts';
+import { readSqlError } from '../protocol/server-message-reader.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
+import type { CommandReply } from '../shard/branch-link.ts';
 import type { ServerConnection } from '../shard/connection.ts';
 import { ClientTransaction, isBranch, type SessionBranch } from './client-transaction.ts';
 import { connectionLostError, leaseConnection, returnConnection } from './lease.ts';
 import { type MergedEnd, MergedReply, type MergeRule } from './merge.ts';
-import { RelaySink, type ScriptStep, type UnitEnd } from './relay.ts';
+import { type OtherError, RelaySink, type ScriptStep, type UnitEnd } from './relay.ts';
+import { type Correction, correctingErrors } from './rewritten-text.ts';
 import { DONE, FAILED, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
 
@@ -17,6 +20,8 @@ import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
 export interface Dispatch {
   /** The whole reply is passed on by this script (undefined: as it is). */
   readonly relay: (connection: ServerConnection) => { bytes: Buffer; script?: readonly ScriptStep[] | undefined };
+  /** Errors as they are told, when the shards get another text than the client sent. */
+  readonly correct?: Correction | undefined;
   /** The reply is merged with those of other shards. */
   readonly merged: (
     connection: ServerConnection,
@@ -27,8 +32,9 @@ export interface Dispatch {
 }
 
 /** A simple Query as it came (or one statement's own text of several). */
-export function simpleDispatch(frame: Buffer, parts?: ReadonlyMap<number, string>): Dispatch {
+export function simpleDispatch(frame: Buffer, parts?: ReadonlyMap<number, string>, correct?: Correction): Dispatch {
   return {
+    correct,
     relay: () => ({ bytes: frame }),
     merged: (_connection, shard) => {
       const text = parts?.get(shard);
@@ -60,11 +66,23 @@ export async function runAlone(
   return end.errored ? FAILED : DONE;
 }
 
-async function relayUnit(session: SessionState, connection: ServerConnection, dispatch: Dispatch): Promise<UnitEnd> {
+async function relayUnit(
+  session: SessionState,
+  connection: ServerConnection,
+  dispatch: Dispatch,
+  otherError?: OtherError,
+): Promise<UnitEnd> {
   const { bytes, script } = dispatch.relay(connection);
-  const sink = new RelaySink(session.writer, connection, script, () => {
+  const onCopyIn = () => {
     session.copyTarget = connection;
-  });
+  };
+  const sink = new RelaySink(
+    session.writer,
+    connection,
+    script,
+    onCopyIn,
+    correctingErrors(dispatch.correct, otherError),
+  );
   connection.send(bytes, sink);
   const end = await sink.ended;
   if (session.copyTarget === connection) session.copyTarget = undefined;
@@ -79,7 +97,7 @@ async function runAloneOnMany(
   traits: StatementTraits,
 ): Promise<Ran> {
   const leases = await Promise.all(shards.map((shard) => leaseConnection(session, shard)));
-  const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix);
+  const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix, dispatch.correct);
   const refused = leases.find((lease) => lease.kind === 'refused');
   const connections: { shard: number; connection: ServerConnection }[] = [];
   for (const [index, lease] of leases.entries()) {
@@ -139,9 +157,16 @@ export async function runInside(
 ): Promise<Ran> {
   const branch = await transaction.join(shard);
   if (!isBranch(branch)) return ranInto(branch);
-  const ended = relayUnit(session, branch.connection, dispatch);
+  const ended = relayUnit(session, branch.connection, dispatch, (chunk, start, end) =>
+    transaction.isVictim ? errorResponse(transaction.told(readSqlError(chunk, start, end))) : undefined,
+  );
   if (writes) transaction.wrote(branch);
-  const end = await ended;
+  const ran = ranInside(transaction, branch, await ended);
+  await transaction.statementEnded(ran.kind !== 'done');
+  return ran;
+}
+
+function ranInside(transaction: ClientTransaction, branch: SessionBranch, end: UnitEnd): Ran {
   if (end.kind === 'lost') {
     transaction.breakOff();
     return ranInto(branchLost(branch, end.lost));
@@ -172,7 +197,7 @@ async function runMergedInside(
   dispatch: Dispatch,
   traits: StatementTraits,
 ): Promise<{ ran: Ran; conclude?: () => void }> {
-  const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix);
+  const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix, dispatch.correct);
   const joined = await Promise.all(shards.map((shard) => transaction.join(shard)));
   const branches = joined.filter(isBranch);
   const refused = joined.find((branch): branch is SqlError => !isBranch(branch));
@@ -189,12 +214,14 @@ async function runMergedInside(
     if (index === 0 && traits.merge === 'first' && (await reply.ended()).kind !== 'complete') break;
   }
   const end = await reply.ended();
+  const error = end.kind === 'error' ? transaction.told(end.error) : undefined;
+  await transaction.statementEnded(end.kind !== 'complete');
   if (end.kind === 'lost') {
     transaction.breakOff();
     return { ran: ranInto(connectionLostError(end.shard, end.lost, false)) };
   }
-  if (end.kind === 'error') {
-    session.writer.write(errorResponse(end.error));
+  if (error !== undefined) {
+    session.writer.write(errorResponse(error));
     return { ran: FAILED };
   }
   return { ran: DONE, conclude: () => reply.finish(end) };
@@ -221,9 +248,19 @@ export async function commandOn(
   sql: string,
 ): Promise<Ran> {
   const replies = await Promise.all(branches.map((branch) => branch.connection.command(sql)));
+  const ran = firstFailure(transaction, branches, replies);
+  await transaction.statementEnded(ran.kind !== 'done');
+  return ran;
+}
+
+function firstFailure(
+  transaction: ClientTransaction,
+  branches: readonly SessionBranch[],
+  replies: readonly CommandReply[],
+): Ran {
   for (const [index, reply] of replies.entries()) {
     if (reply.kind === 'complete') continue;
-    if (reply.kind === 'error') return ranInto(reply.error);
+    if (reply.kind === 'error') return ranInto(transaction.told(reply.error));
     transaction.breakOff();
     return ranInto(connectionLostError(branches[index]?.connection.shard ?? 'a shard', reply.lost, false));
   }

@@ -44,13 +44,7 @@ export async function commitTransaction(session: SessionState): Promise<Ran> {
 export async function rollbackTransaction(session: SessionState): Promise<void> {
   const transaction = session.transaction;
   if (transaction === undefined) return;
-  await session.services.coordinator.rollback(
-    [...transaction.branches.values()].map((branch) => ({
-      link: branch.connection,
-      written: branch.writes > 0,
-      xid: branch.xid,
-    })),
-  );
+  await transaction.rollBack();
   endTransaction(session, transaction);
 }
 
