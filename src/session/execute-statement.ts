@@ -1,12 +1,14 @@
 // One planned statement, from either protocol: control and settings are the session's own, everything else is routed.
 
 import { unreachable } from '../kernel/assert.ts';
-import { type SqlError, sqlError } from '../protocol/sql-error.ts';
+import { commandComplete, dataRow } from '../protocol/server-message.ts';
+import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { BoundParameters, PlannedStatement, Route, RoutingError } from '../routing/plan.ts';
 import type { ClientTransaction } from './client-transaction.ts';
 import { cursorShards, rememberCursor } from './cursors.ts';
 import { noSuchShard } from './lease.ts';
 import type { MergeRule } from './merge.ts';
+import { showsOwn } from './own-commands.ts';
 import { noteSchemaChange, schemaRefusal } from './schema-watch.ts';
 import { executeSessionCommand } from './session-commands.ts';
 import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
@@ -70,9 +72,15 @@ export async function executeStatement(
       session.services.statementNames.forgetAll();
       return ran;
     }
-    case 'show':
-    case 'explain':
     case 'lock':
+      if (transaction === undefined) return ranInto(lockOutsideBlock);
+      return runRouted(session, statement, route(), dispatch, 'first');
+    case 'show':
+      if (!showsOwn(action)) return runRouted(session, statement, route(), dispatch, 'first');
+      session.writer.write(dataRow([session.applicationName]));
+      session.writer.write(commandComplete('SHOW'));
+      return DONE;
+    case 'explain':
     case 'notification':
     case 'procedure':
     case 'ddlOutsideTransaction':
@@ -84,6 +92,9 @@ export async function executeStatement(
       return unreachable(action);
   }
 }
+
+/** On several shards it would be a transaction of its own, so no shard would say so. */
+const lockOutsideBlock = sqlError(SQLSTATE.noActiveTransaction, 'LOCK TABLE can only be used in transaction blocks');
 
 function leavesFailedBlock(statement: PlannedStatement): boolean {
   const { kind } = statement.action;

@@ -6,7 +6,6 @@ import {
   BIND_COMPLETE,
   CLOSE_COMPLETE,
   errorResponse,
-  NO_DATA,
   PARSE_COMPLETE,
   parameterDescription,
 } from '../protocol/server-message.ts';
@@ -17,7 +16,7 @@ import { cursorShards, findPortal, rememberCursor } from './cursors.ts';
 import { executeStatement, routeFor, shardsOf } from './execute-statement.ts';
 import { groupDispatch } from './extended-group.ts';
 import { Gathering } from './gathering.ts';
-import { isOwn } from './own-commands.ts';
+import { describeOwn, isOwn } from './own-commands.ts';
 import { currentPlan, noteSchemaChange } from './schema-watch.ts';
 import { type ClientStatement, DONE, FAILED, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { keepSetConfig, settingCalls } from './set-config.ts';
@@ -179,7 +178,7 @@ export class ExtendedBatch {
     if (target === 'statement') {
       const statement = session.statements.get(name);
       if (statement === undefined) return this.#afterGroup(noStatement(name));
-      if (isOwn(statement)) this.#gathering.own(parameterDescription([]), NO_DATA);
+      if (isOwn(statement)) this.#gathering.own(parameterDescription([]), describeOwn(statement));
       else {
         const ran = await this.#gathering.leaveMerged();
         if (ran.kind !== 'done') return ran;
@@ -190,7 +189,7 @@ export class ExtendedBatch {
     const portal = findPortal(session, name);
     if (portal === undefined) return this.#afterGroup(noPortal(name));
     if (isOwn(portal.statement)) {
-      this.#gathering.own(NO_DATA);
+      this.#gathering.own(describeOwn(portal.statement));
       return DONE;
     }
     const ran = await this.#gathering.moveTo(portal.shards);

@@ -104,7 +104,9 @@ export class Gathering {
     }
     const { transaction } = session;
     if (transaction !== undefined && transaction.state !== 'open') return ranInto(failedBlockError);
-    const shards = group.shards ?? [transaction?.branches.keys().next().value ?? session.anyShard()];
+    // Descriptions come from the shard that catalogs are read from: types made by users have other oids elsewhere.
+    const anywhere = touches ? session.anyShard() : 0;
+    const shards = group.shards ?? [transaction?.branches.keys().next().value ?? anywhere];
     const dispatch = groupDispatch(group.items, session.services.statementNames);
     const [first = 0] = shards;
     for (const item of group.items) {

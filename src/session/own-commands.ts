@@ -1,4 +1,5 @@
 // Which prepared statements never leave the proxy: what they do concerns the session, and it answers them itself.
+import { NO_DATA, rowDescription, textField } from '../protocol/server-message.ts';
 import type { StatementAction } from '../routing/plan.ts';
 import type { ClientStatement } from './session-state.ts';
 
@@ -19,6 +20,16 @@ const OWN_COMMANDS: ReadonlySet<StatementAction['kind']> = new Set([
   'deallocate',
 ]);
 
+/** SHOW application_name: on the shards it is the proxy's. */
+export const showsOwn = (action: StatementAction) => action.kind === 'show' && action.name === 'application_name';
+
+/** What SHOW application_name describes itself as. */
+export const OWN_ROW = rowDescription([textField('application_name')]);
+
 /** Whether a prepared statement is one of them. */
-export const isOwn = (statement: ClientStatement) =>
-  statement.planned !== undefined && OWN_COMMANDS.has(statement.planned.action.kind);
+export const isOwn = ({ planned }: ClientStatement) =>
+  planned !== undefined && (OWN_COMMANDS.has(planned.action.kind) || showsOwn(planned.action));
+
+/** The reply to Describe for a statement that is one of them. */
+export const describeOwn = ({ planned }: ClientStatement) =>
+  planned !== undefined && showsOwn(planned.action) ? OWN_ROW : NO_DATA;

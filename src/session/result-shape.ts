@@ -32,6 +32,11 @@ function shapeOf(chunk: Buffer, start: number, end: number): string {
     .join('\0');
 }
 
+/** In PostgreSQL's own words: asyncpg and pgjdbc know it by the routine, and prepare the statement again. */
+const shapeChanged = sqlError(SQLSTATE.featureNotSupported, 'cached plan must not change result type', {
+  other: { R: 'RevalidateCachedQuery' },
+});
+
 /** Whether the rows of `statement` must be looked at again before it runs. */
 export function shapeInDoubt(session: SessionState, statement: ClientStatement): boolean {
   const { told } = statement;
@@ -60,7 +65,7 @@ export async function checkShape(
     answer = await describeOn(branch.connection, statement);
   }
   if (typeof answer !== 'string') return answer;
-  if (answer !== told.shape) return sqlError(SQLSTATE.featureNotSupported, 'cached plan must not change result type');
+  if (answer !== told.shape) return shapeChanged;
   told.name = name;
   return undefined;
 }

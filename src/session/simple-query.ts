@@ -6,6 +6,7 @@ import type { PlannedStatement, QueryPlan, Route } from '../routing/plan.ts';
 import { ClientTransaction } from './client-transaction.ts';
 import { executeStatement, routeFor } from './execute-statement.ts';
 import { endImplicitBlock } from './extended-query.ts';
+import { OWN_ROW, showsOwn } from './own-commands.ts';
 import { correctionFor, withoutPosition } from './rewritten-text.ts';
 import { currentPlan } from './schema-watch.ts';
 import { DONE, type Ran, type SessionState } from './session-state.ts';
@@ -39,6 +40,7 @@ async function runPlan(session: SessionState, plan: QueryPlan, frame: Buffer): P
 }
 
 async function runOne(session: SessionState, statement: PlannedStatement, frame: Buffer): Promise<Ran> {
+  if (showsOwn(statement.action) && (session.transaction?.state ?? 'open') === 'open') session.writer.write(OWN_ROW);
   const route = routeFor(session, statement, undefined);
   const ran = await executeStatement(session, statement, () => route, dispatchFor(statement, route, frame));
   if (ran.kind !== 'done' && statement.rewritten !== undefined) session.services.schema.doubt();

@@ -111,6 +111,8 @@ const CATALOG = new Set(words(CATALOG_RELATIONS));
 
 /** `name` is what the parser made of it, so already folded. A schema other than pg_catalog makes it unknown. */
 export function classOfFunction(schema: string | undefined, name: string): FunctionClass {
+  // Drivers read primary keys with it; its like in that schema are not used from outside.
+  if (schema === 'information_schema' && name === '_pg_expandarray') return 'same';
   if (schema !== undefined && schema !== 'pg_catalog') return 'unknown';
   return CLASSES.get(name) ?? 'unknown';
 }
