@@ -30,7 +30,9 @@ export interface CatalogWatchOptions {
 }
 
 /** How long DDL that did not come through this proxy may stay unnoticed. */
-export const LOOK_INTERVAL_MS = 10_000;
+export const LOOK_INTERVAL_MS = 2_000;
+/** A look costs a shard about 0.04 ms per listed table (measured), so this keeps it near one percent of a core. */
+const LOOK_INTERVAL_MS_PER_TABLE = 4;
 /** While a shard has not been seen, because its statements wait for that. */
 const RETRY_INTERVAL_MS = 250;
 /** While two shards differ, because a commit may still be on its way to one of them. */
@@ -143,8 +145,9 @@ export class CatalogWatch implements SchemaWatch {
     const tables = tableFacts(this.#rules, this.#seen);
     const unseen = topology.shards.flatMap((shard, index) => (this.#seen.has(shard) ? [] : [index]));
     this.#complain(tables);
+    const calmMs = LOOK_INTERVAL_MS + this.#rules.length * LOOK_INTERVAL_MS_PER_TABLE;
     const disputed = [...tables.values()].some((fact) => fact.kind === 'unknown' && fact.disputed);
-    this.#untilNextMs = unseen.length > 0 ? RETRY_INTERVAL_MS : disputed ? DISPUTE_INTERVAL_MS : LOOK_INTERVAL_MS;
+    this.#untilNextMs = unseen.length > 0 ? RETRY_INTERVAL_MS : disputed ? DISPUTE_INTERVAL_MS : calmMs;
     adopt({ tables, unseen: new Set(unseen) });
   }
 

@@ -1,6 +1,6 @@
 // INSERTs without a column list on three real shards: rows land where their key belongs and in the columns that
 // PostgreSQL would have filled, through every change of the table; tables whose key is of another type are out of reach.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { startTestProxy, type TestProxy } from '../../support/proxy-in-process.ts';
 
@@ -24,6 +24,9 @@ beforeEach(async () => {
   await client.query('DROP TABLE IF EXISTS accounts, entries');
   await client.query('CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint, note text)');
 });
+
+// A test that fails inside a transaction must not leave its locks to the next one.
+afterEach(() => client.end());
 
 /** Every row of `accounts` on every shard is found by its key through the proxy, on that shard only. */
 async function expectPlaced(rows: number): Promise<void> {

@@ -127,7 +127,7 @@ describe('when the shards are asked', () => {
     const ground = new Ground();
     await ground.watch.start();
     ground.answers[1] = undefined;
-    await ground.clock.pass(LOOK_INTERVAL_MS + 1);
+    await ground.clock.pass(LOOK_INTERVAL_MS * 2);
     expect(ground.last).toEqual(['known', []]);
     await ground.watch.refresh();
     expect(ground.last).toEqual(['known', [1]]);
