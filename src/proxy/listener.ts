@@ -228,6 +228,7 @@ class Login {
       writer: new ClientWriter(this.#socket),
       user,
       pools: backends.poolsFor(user),
+      furtherPools: backends.furtherPoolsFor(user),
       ...wishes,
     });
     const error = await welcome(state);

@@ -131,7 +131,7 @@ export class ClientTransaction implements RunningTransaction {
     this.#step++;
     const present = this.branches.get(shard);
     if (present !== undefined) return present;
-    const lease = await leaseConnection(this.#session, shard);
+    const lease = await leaseConnection(this.#session, shard, this.branches.size > 0);
     if (lease.kind === 'refused') return lease.error;
     const { connection } = lease;
     const branch: SessionBranch = {
@@ -171,7 +171,7 @@ export class ClientTransaction implements RunningTransaction {
 
   /** Returns every connection; those that are not idle and clean are closed by their pool. */
   release(): void {
-    for (const { shard, connection } of this.branches.values()) returnConnection(this.#session, shard, connection);
+    for (const { connection } of this.branches.values()) returnConnection(this.#session, connection);
     this.branches.clear();
     this.#session.services.running.remove(this);
   }

@@ -1,9 +1,12 @@
 // What the session layer knows about one server connection beyond its own life: the settings in force and the named
 // statements present there.
 import type { ServerConnection } from '../shard/connection.ts';
+import type { Pool } from '../shard/pool.ts';
 import { NO_SETTINGS, type Settings } from './settings.ts';
 
 export interface ConnectionMemory {
+  /** The pool that it was taken from, and goes back to. */
+  home: Pool | undefined;
   settings: Settings;
   /** Names of statements that were parsed on this backend, oldest use first. */
   readonly prepared: Set<string>;
@@ -15,7 +18,7 @@ const memories = new WeakMap<ServerConnection, ConnectionMemory>();
 export function connectionMemory(connection: ServerConnection): ConnectionMemory {
   let memory = memories.get(connection);
   if (memory === undefined) {
-    memory = { settings: NO_SETTINGS, prepared: new Set() };
+    memory = { home: undefined, settings: NO_SETTINGS, prepared: new Set() };
     memories.set(connection, memory);
   }
   return memory;

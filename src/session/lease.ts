@@ -13,18 +13,27 @@ export type Lease =
 /**
  * A connection to `shard` with the session's settings in force. The settings are awaited, not pipelined: if one of them
  * is refused (a role that was dropped), nothing of the client's may run under other settings.
+ *
+ * `further`: the session holds a connection to another shard, or is taking one. It does not queue behind those who hold
+ * nothing, or two crowds could each fill one shard's pool and wait for the other's for ever: no server would see it.
  */
-export async function leaseConnection(session: SessionState, shard: number): Promise<Lease> {
-  const pool = session.pools[shard];
-  if (pool === undefined) return { kind: 'refused', error: noSuchShard(shard, session.pools.length) };
-  const idle = pool.tryTake();
-  let connection = idle;
+export async function leaseConnection(session: SessionState, shard: number, further = false): Promise<Lease> {
+  const first = session.pools[shard];
+  const pool = further ? session.furtherPools[shard] : first;
+  if (first === undefined || pool === undefined) {
+    return { kind: 'refused', error: noSuchShard(shard, session.pools.length) };
+  }
+  let home = first;
+  let connection = first.tryTake();
   if (connection === undefined) {
+    home = pool;
     const taken = await pool.take();
     if (taken.kind === 'refused') return taken;
     connection = taken.connection;
   }
-  if (connectionMemory(connection).settings.key !== session.settings.key) {
+  const memory = connectionMemory(connection);
+  memory.home = home;
+  if (memory.settings.key !== session.settings.key) {
     const error = await applySettings(connection, session);
     if (error !== undefined) return { kind: 'refused', error };
   }
@@ -32,10 +41,27 @@ export async function leaseConnection(session: SessionState, shard: number): Pro
   return { kind: 'leased', connection };
 }
 
+/** The first shard alone: who holds a further connection must never wait among those who hold none. */
+export async function firstThenOthers<Result>(
+  shards: readonly number[],
+  take: (shard: number, further: boolean) => Promise<Result>,
+): Promise<Result[]> {
+  const [first, ...others] = shards;
+  if (first === undefined) return [];
+  return [await take(first, false), ...(await Promise.all(others.map((shard) => take(shard, true))))];
+}
+
 /** Gives a connection back; the pool closes it unless it is idle and clean. */
-export function returnConnection(session: SessionState, shard: number, connection: ServerConnection): void {
+export function returnConnection(session: SessionState, connection: ServerConnection): void {
   session.working.delete(connection);
-  session.pools[shard]?.give(connection);
+  const { home } = connectionMemory(connection);
+  const { cancelling } = connection;
+  if (cancelling === undefined) {
+    home?.give(connection);
+    return;
+  }
+  // A cancel request on its way must not hit the next client of this connection.
+  void cancelling.finally(() => home?.give(connection));
 }
 
 async function applySettings(connection: ServerConnection, session: SessionState): Promise<SqlError | undefined> {
@@ -45,7 +71,7 @@ async function applySettings(connection: ServerConnection, session: SessionState
   for (const reply of replies) {
     if (reply.kind === 'complete') continue;
     connection.destroy('its session settings are not known');
-    session.pools[session.services.shardNames.indexOf(connection.shard)]?.give(connection);
+    memory.home?.give(connection);
     if (reply.kind === 'error') return reply.error;
     return connectionLostError(connection.shard, reply.lost, false);
   }

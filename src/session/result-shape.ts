@@ -58,7 +58,7 @@ export async function checkShape(
     const lease = await leaseConnection(session, shard);
     if (lease.kind === 'refused') return lease.error;
     answer = await describeOn(lease.connection, statement);
-    returnConnection(session, shard, lease.connection);
+    returnConnection(session, lease.connection);
   } else {
     const branch = await transaction.join(shard);
     if (!isBranch(branch)) return branch;

@@ -151,7 +151,7 @@ async function change(session: SessionState, after: (before: Settings) => Settin
     return ranInto(lease.error);
   }
   reportAll(session, lease.connection);
-  returnConnection(session, shard, lease.connection);
+  returnConnection(session, lease.connection);
   return DONE;
 }
 

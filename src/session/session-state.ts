@@ -57,6 +57,8 @@ export class SessionState {
   readonly user: string;
   /** One pool per shard, for this session's user. */
   readonly pools: readonly Pool[];
+  /** One more per shard, for those who hold a connection to another shard already: see leaseConnection. */
+  readonly furtherPools: readonly Pool[];
   /** What the client asked for at startup; RESET goes back to it. */
   readonly startupSettings: Settings;
   settings: Settings;
@@ -83,6 +85,7 @@ export class SessionState {
     writer: ClientWriter;
     user: string;
     pools: readonly Pool[];
+    furtherPools: readonly Pool[];
     settings: Settings;
     applicationName: string;
   }) {
@@ -90,6 +93,7 @@ export class SessionState {
     this.writer = fields.writer;
     this.user = fields.user;
     this.pools = fields.pools;
+    this.furtherPools = fields.furtherPools;
     this.startupSettings = fields.settings;
     this.settings = fields.settings;
     this.applicationName = fields.applicationName;

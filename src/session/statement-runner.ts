@@ -9,7 +9,7 @@ import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { CommandReply } from '../shard/branch-link.ts';
 import type { ServerConnection } from '../shard/connection.ts';
 import { ClientTransaction, isBranch, type SessionBranch } from './client-transaction.ts';
-import { connectionLostError, leaseConnection, returnConnection } from './lease.ts';
+import { connectionLostError, firstThenOthers, leaseConnection, returnConnection } from './lease.ts';
 import { type MergedEnd, MergedReply, type MergeRule } from './merge.ts';
 import { type OtherError, RelaySink, type ScriptStep, type UnitEnd } from './relay.ts';
 import { type Correction, correctingErrors } from './rewritten-text.ts';
@@ -61,7 +61,7 @@ export async function runAlone(
   if (lease.kind === 'refused') return ranInto(lease.error);
   const { connection } = lease;
   const end = await relayUnit(session, connection, dispatch);
-  returnConnection(session, shard, connection);
+  returnConnection(session, connection);
   if (end.kind === 'lost') return ranInto(connectionLostError(connection.shard, end.lost, writes));
   return end.errored ? FAILED : DONE;
 }
@@ -96,7 +96,7 @@ async function runAloneOnMany(
   dispatch: Dispatch,
   traits: StatementTraits,
 ): Promise<Ran> {
-  const leases = await Promise.all(shards.map((shard) => leaseConnection(session, shard)));
+  const leases = await firstThenOthers(shards, (shard, further) => leaseConnection(session, shard, further));
   const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix, dispatch.correct);
   const refused = leases.find((lease) => lease.kind === 'refused');
   const connections: { shard: number; connection: ServerConnection }[] = [];
@@ -108,7 +108,7 @@ async function runAloneOnMany(
     for (const { shard, connection } of connections) sendMerged(reply, connection, shard, dispatch);
   }
   const end: MergedEnd | undefined = refused === undefined ? await reply.ended() : undefined;
-  for (const { shard, connection } of connections) returnConnection(session, shard, connection);
+  for (const { connection } of connections) returnConnection(session, connection);
   if (refused !== undefined) return ranInto(refused.error);
   return finishMerged(reply, end, traits.writes);
 }
@@ -198,7 +198,7 @@ async function runMergedInside(
   traits: StatementTraits,
 ): Promise<{ ran: Ran; conclude?: () => void }> {
   const reply = new MergedReply(session.writer, traits.merge, dispatch.prefix, dispatch.correct);
-  const joined = await Promise.all(shards.map((shard) => transaction.join(shard)));
+  const joined = await firstThenOthers(shards, (shard) => transaction.join(shard));
   const branches = joined.filter(isBranch);
   const refused = joined.find((branch): branch is SqlError => !isBranch(branch));
   if (refused !== undefined) return { ran: ranInto(refused) };

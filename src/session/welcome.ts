@@ -62,7 +62,7 @@ export async function welcome(session: SessionState): Promise<SqlError | undefin
       session.reported.set('application_name', session.applicationName);
       session.writer.write(parameterStatus('application_name', session.applicationName));
       reportAll(session, lease.connection);
-      returnConnection(session, shard, lease.connection);
+      returnConnection(session, lease.connection);
       return undefined;
     }
     error = { ...lease.error, severity: 'FATAL' };
