@@ -179,6 +179,27 @@ describe('DDL and column order', () => {
     await expectPlaced(2);
   });
 
+  it('done behind the proxy’s back cannot be met by a text without its list, not in a script either', async () => {
+    await client.query('INSERT INTO accounts VALUES (1, 10)');
+    await shards.exec('ALTER TABLE accounts RENAME COLUMN balance TO amount');
+    const script = 'INSERT INTO accounts VALUES (2, 20); INSERT INTO accounts VALUES (2, 21)';
+    expect(await failure(client.query(script))).toMatchObject({ code: '42703' });
+  });
+
+  it('done behind the proxy’s back and seen since: a prepared statement is routed and sent by the same order', async () => {
+    const named = { name: 'insert', text: 'INSERT INTO accounts VALUES ($1, $2)' };
+    for (let id = 1; id <= 6; id++) await client.query({ ...named, values: [id, 1000 + id] });
+    await shards.exec('DROP TABLE accounts; CREATE TABLE accounts (balance bigint, id bigint PRIMARY KEY)');
+    // A column that only the new table has: it can be named without a list once the new order is known.
+    await shards.exec('ALTER TABLE accounts ADD COLUMN third bigint, ADD COLUMN fourth bigint');
+    const four = () => failure(client.query('INSERT INTO accounts VALUES (0, 0, 0, 0)'));
+    await expect.poll(four, { timeout: 15_000 }).toBeUndefined();
+    await client.query('DELETE FROM accounts WHERE id = 0');
+    for (let id = 1; id <= 20; id++) await client.query({ ...named, values: [1000 + id, id] });
+    expect(await stored()).toEqual(Array.from({ length: 20 }, (_, i) => `${i + 1}=${1001 + i}`).toSorted());
+    await expectPlaced(20);
+  });
+
   it('on one shard only makes the order disputed: then it is not guessed', async () => {
     await client.query('/* atomshard: shard=1 */ ALTER TABLE accounts ADD COLUMN odd bigint');
     const refused = await failure(client.query('INSERT INTO accounts VALUES (1, 10)'));
