@@ -19,7 +19,7 @@ export async function inspectShards(config: ProxyConfig, ownerName: string, cloc
         if (maxPreparedTransactions === 0 && twoPhaseCommit.enabled) {
           log.error(
             { shard: shard.name },
-            `max_prepared_transactions is 0 on ${shard.name}: transactions that write there and elsewhere will be refused; set it to at least pool.size (${pool.size}) times the number of proxies and restart that server`,
+            `max_prepared_transactions is 0 on ${shard.name}: transactions that write there and elsewhere will be refused; set it to the number of connections that the proxies may open there (docs/CONFIGURATION.md, pool.size ${pool.size}) and restart that server`,
           );
         }
       } catch (error) {

@@ -51,6 +51,10 @@ async function scene() {
   const connections = [new PretendConnection('shard-0'), new PretendConnection('shard-1')] as const;
   const given: PretendConnection[] = [];
   const running = new RunningTransactions();
+  const pools = connections.map((connection) => ({
+    tryTake: () => connection,
+    give: (back: PretendConnection) => given.push(back),
+  }));
   const session = {
     services: {
       running,
@@ -59,10 +63,8 @@ async function scene() {
           Promise.all(branches.map(({ link }) => link.command('ROLLBACK'))),
       },
     },
-    pools: connections.map((connection) => ({
-      tryTake: () => connection,
-      give: (back: PretendConnection) => given.push(back),
-    })),
+    pools,
+    furtherPools: pools,
     settings: NO_SETTINGS,
     working: new Set(),
     committing: false,
