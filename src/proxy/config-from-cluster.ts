@@ -76,6 +76,7 @@ const shardedCluster = z.strictObject({
         users: z.array(z.looseObject({ name: z.string().min(1), passwordSecretRef: secretKey.optional() })).default([]),
       })
       .prefault({}),
+    imagePullSecrets: z.unknown().optional(),
     pvcRetentionPolicy: z.unknown().optional(),
     podDisruptionBudget: z.unknown().optional(),
     networkPolicy: z.unknown().optional(),
