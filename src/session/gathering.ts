@@ -102,6 +102,8 @@ export class Gathering {
     if (session.transaction === undefined && touches && !last) {
       session.transaction = new ClientTransaction(session, { hidden: true, modes: '' });
     }
+    // Who only prepares does not make a shard take part, nor wait for those who do: pgbench lets all its clients wait with it.
+    const onlyPrepares = !touches && (session.transaction?.branches.size ?? 0) === 0;
     const { transaction } = session;
     if (transaction !== undefined && transaction.state !== 'open') return ranInto(failedBlockError);
     // Descriptions come from the shard that catalogs are read from: types made by users have other oids elsewhere.
@@ -115,7 +117,9 @@ export class Gathering {
       if (error !== undefined) return ranInto(error);
     }
     if (shards.length === 1) {
-      if (transaction === undefined) return runAlone(session, first, dispatch, group.writes);
+      if (transaction === undefined || onlyPrepares) {
+        return runAlone(session, first, dispatch, group.writes, onlyPrepares);
+      }
       return runInside(session, transaction, first, dispatch, group.writes);
     }
     const traits = { writes: group.writes, merge: group.merge, lockFirst: group.lockFirst };

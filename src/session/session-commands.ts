@@ -3,7 +3,6 @@
 import { commandComplete, parameterStatus, warning } from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { StatementAction } from '../routing/plan.ts';
-import type { ServerConnection } from '../shard/connection.ts';
 import { isBranch } from './client-transaction.ts';
 import { leaseConnection, noSuchShard, returnConnection } from './lease.ts';
 import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
@@ -150,7 +149,7 @@ async function change(session: SessionState, after: (before: Settings) => Settin
     session.settings = before;
     return ranInto(lease.error);
   }
-  reportAll(session, lease.connection);
+  reportAll(session, lease.connection.parameters);
   returnConnection(session, lease.connection);
   return DONE;
 }
@@ -171,7 +170,7 @@ async function inTransaction(session: SessionState, sql: string, after?: (before
   if (ran.kind !== 'done') return ran;
   transaction.journal.set(sql, after);
   const first = transaction.branches.values().next().value;
-  if (first !== undefined) reportAll(session, first.connection);
+  if (first !== undefined) reportAll(session, first.connection.parameters);
   return DONE;
 }
 
@@ -218,8 +217,8 @@ function deallocate(session: SessionState, name: string | null): Ran {
 }
 
 /** Tells the client of reported settings that changed, as PostgreSQL does. */
-export function reportAll(session: SessionState, connection: ServerConnection): void {
-  for (const [name, value] of connection.parameters) {
+export function reportAll(session: SessionState, parameters: ReadonlyMap<string, string>): void {
+  for (const [name, value] of parameters) {
     if (name !== 'application_name') report(session, name, value);
   }
 }

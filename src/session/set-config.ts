@@ -81,7 +81,7 @@ export async function keepSetConfig(session: SessionState, statement: PlannedSta
     if (ran.kind !== 'done') return ran;
     transaction.journal.set(sql, local ? undefined : (before) => withSetting(before, name, sql));
   }
-  reportAll(session, branch.connection);
+  reportAll(session, branch.connection.parameters);
   return DONE;
 }
 

@@ -50,14 +50,15 @@ export interface StatementTraits {
   readonly lockFirst?: string | undefined;
 }
 
-/** Runs on one shard outside any transaction: the shard itself commits. The hot path. */
+/** Runs on one shard outside any transaction: the shard itself commits. The hot path. `further`: see leaseConnection. */
 export async function runAlone(
   session: SessionState,
   shard: number,
   dispatch: Dispatch,
   writes: boolean,
+  further = false,
 ): Promise<Ran> {
-  const lease = await leaseConnection(session, shard);
+  const lease = await leaseConnection(session, shard, further);
   if (lease.kind === 'refused') return ranInto(lease.error);
   const { connection } = lease;
   const end = await relayUnit(session, connection, dispatch);

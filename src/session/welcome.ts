@@ -2,6 +2,7 @@
 import { parameterStatus } from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import { readStartupOptions, type StartupMessage } from '../protocol/startup.ts';
+import type { Pool } from '../shard/pool.ts';
 import { leaseConnection, returnConnection } from './lease.ts';
 import { refuseSetting, reportAll } from './session-commands.ts';
 import type { SessionState } from './session-state.ts';
@@ -52,16 +53,49 @@ export function readStartupWishes(packet: StartupMessage, searchPath: readonly s
   return { settings, applicationName };
 }
 
+/** Combinations of startup settings whose parameters are remembered for each pool. */
+const REMEMBERED_MAX = 100;
+
+/**
+ * What shards reported under startup settings. A client that only connects must not wait for a busy pool: some programs
+ * (pgbench -C) hold transactions open while they connect, and would never end them.
+ */
+const memories = new WeakMap<Pool, Map<string, ReadonlyMap<string, string>>>();
+
+function memoryOf(pool: Pool): Map<string, ReadonlyMap<string, string>> {
+  let memory = memories.get(pool);
+  if (memory === undefined) {
+    memory = new Map();
+    memories.set(pool, memory);
+  }
+  return memory;
+}
+
+function remember(pool: Pool, key: string, parameters: ReadonlyMap<string, string>): void {
+  const memory = memoryOf(pool);
+  if (memory.size >= REMEMBERED_MAX) memory.clear();
+  memory.set(key, new Map(parameters));
+}
+
 /** Puts the settings on one shard and tells the client the parameters; tries the next shard when one is down. */
 export async function welcome(session: SessionState): Promise<SqlError | undefined> {
   let error: SqlError | undefined;
   for (let attempt = 0; attempt < session.pools.length; attempt++) {
     const shard = session.anyShard();
+    const pool = session.pools[shard];
+    const remembered = pool === undefined ? undefined : memoryOf(pool).get(session.settings.key);
+    if (remembered !== undefined && pool?.stats().idle === 0) {
+      session.reported.set('application_name', session.applicationName);
+      session.writer.write(parameterStatus('application_name', session.applicationName));
+      reportAll(session, remembered);
+      return undefined;
+    }
     const lease = await leaseConnection(session, shard);
     if (lease.kind === 'leased') {
       session.reported.set('application_name', session.applicationName);
       session.writer.write(parameterStatus('application_name', session.applicationName));
-      reportAll(session, lease.connection);
+      reportAll(session, lease.connection.parameters);
+      if (pool !== undefined) remember(pool, session.settings.key, lease.connection.parameters);
       returnConnection(session, lease.connection);
       return undefined;
     }

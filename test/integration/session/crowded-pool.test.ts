@@ -1,8 +1,17 @@
 // More transactions than connections, each over two shards and in both orders: nobody may wait for a connection that is
 // held by somebody who waits for his.
 import { describe, expect, it } from 'vitest';
+import {
+  bind,
+  describe as describeMessage,
+  execute,
+  parse,
+  query,
+  SYNC,
+} from '../../../src/protocol/client-message-writer.ts';
 import { startShards } from '../../support/postgres.ts';
 import { startTestProxy } from '../../support/proxy-in-process.ts';
+import { WireClient } from '../../support/wire-client.ts';
 
 const pool = {
   size: 2,
@@ -43,5 +52,24 @@ describe('a crowded pool', () => {
       [0, 1].map((shard) => shards.query(shard, 'SELECT sum(balance)::int AS sum FROM accounts')),
     );
     expect(sums.map(([row]) => Number(row?.sum)).reduce((a, b) => a + b)).toBe(200);
+  });
+
+  it('who connects or prepares while the pool is full does not wait for it', async () => {
+    await using shards = await startShards(2);
+    await using proxy = await startTestProxy(shards, { pool });
+    const holders = await Promise.all(Array.from({ length: 4 }, () => proxy.client()));
+    for (const [index, holder] of holders.entries()) {
+      await holder.query('BEGIN');
+      await holder.query(`/* atomshard: shard=${index % 2} */ SELECT 1`);
+    }
+    const client = await WireClient.login(proxy.port);
+    client.send(parse('s', 'SELECT 1'), describeMessage('statement', 's'), SYNC);
+    expect((await client.ready()).replies).toBe('1 t T Z(I)');
+    client.send(query('BEGIN'), parse('t', 'SELECT 2'), SYNC);
+    expect((await client.ready(2)).replies).toBe('C Z(T) 1 Z(T)');
+    await Promise.all(holders.map((holder) => holder.query('COMMIT')));
+    client.send(bind({ statement: 't' }), execute(''), SYNC);
+    expect((await client.ready()).rows).toEqual([['2']]);
+    client.end();
   });
 });
