@@ -1,7 +1,7 @@
 // Tells people what happens to an object, as Kubernetes Events; best effort, never in the way of the work that it tells of.
 import type { Clock } from '../../kernel/clock.ts';
 import type { KubeClient } from './client.ts';
-import { EventSeries, type KubeEvent, type Occurrence, type Series } from './event-series.ts';
+import { EventSeries, type KubeEvent, type Occurrence, SERIES_TOLD_EVERY_MS, type Series } from './event-series.ts';
 import { isKubeError } from './kube-error.ts';
 import { microTime } from './lease-record.ts';
 import { resource } from './resource.ts';
@@ -15,13 +15,15 @@ export interface EventRecorderOptions {
   readonly controller: string;
   /** Which process of that controller, e.g. the pod's name; also makes names of Events unique. */
   readonly instance: string;
-  /** Told of Events that could not be written; they are not tried again. */
+  /** Told of Events that could not be written. */
   readonly onProblem?: (error: unknown) => void;
 }
 
 /** Objects of the whole cluster have their Events here. */
 const CLUSTER_NAMESPACE = 'default';
 const CALL_TIMEOUT_MS = 10_000;
+/** After a fault that may pass; the name stays, so that it never makes two. */
+const TRY_AGAIN_MS = 5_000;
 
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -36,7 +38,7 @@ export class EventRecorder {
   record(occurrence: Occurrence): void {
     const { clock } = this.#options;
     const series = this.#series.add(occurrence, clock.monotonicMs(), clock.nowMs());
-    if (series.toldCount === 0 || series.count === series.toldCount + 1) this.#wake.abort();
+    if (series.count === series.toldCount + 1) this.#wake.abort();
   }
 
   /** Tells until `signal` aborts; never rejects. Call it once. */
@@ -44,9 +46,10 @@ export class EventRecorder {
     const { clock } = this.#options;
     while (!signal.aborted) {
       this.#wake = new AbortController();
-      const { now, nextMs } = this.#series.due(clock.monotonicMs());
+      const { now } = this.#series.due(clock.monotonicMs());
       for (const series of now) if (!signal.aborted) await this.#tell(series, signal);
       if (this.#wake.signal.aborted) continue;
+      const { nextMs } = this.#series.due(clock.monotonicMs());
       const woken = AbortSignal.any([this.#wake.signal, signal]);
       await clock.sleep(nextMs === undefined ? IDLE_MS : nextMs - clock.monotonicMs(), woken);
     }
@@ -58,15 +61,19 @@ export class EventRecorder {
     const { namespace, name } = event.metadata;
     const { count, toldCount } = series;
     const options = { signal, timeoutMs: CALL_TIMEOUT_MS };
-    // Noted before it is known to have worked: an Event that cannot be written must not be tried for ever.
+    // Noted before it is known to have worked: an Event that is refused must not be tried for ever.
     series.toldCount = count;
-    series.toldAtMs = clock.monotonicMs();
+    series.notBeforeMs = clock.monotonicMs() + SERIES_TOLD_EVERY_MS;
     try {
       // The server forgets Events after an hour; a series that goes on then begins a new one.
       if (toldCount > 0 && (await this.#patched({ namespace, name }, event, options))) return;
       await client.create(EVENTS, event, options);
     } catch (error) {
-      if (!signal.aborted && !isKubeError(error, 'alreadyExists')) onProblem?.(error);
+      if (signal.aborted || isKubeError(error, 'alreadyExists')) return;
+      onProblem?.(error);
+      if (!isKubeError(error, 'unavailable', 'timeout', 'tooManyRequests')) return;
+      series.toldCount = toldCount;
+      series.notBeforeMs = clock.monotonicMs() + TRY_AGAIN_MS;
     }
   }
 

@@ -40,7 +40,8 @@ export interface Series {
   count: number;
   /** How many the API server knows of; 0: no Event yet. */
   toldCount: number;
-  toldAtMs: number;
+  /** Not told again before this monotonic time. */
+  notBeforeMs: number;
   firstWallMs: number;
   lastWallMs: number;
   lastAtMs: number;
@@ -88,10 +89,9 @@ export class EventSeries {
   /** What the API server does not know yet, and when it may be told: new series at once, repetitions rarely. */
   due(nowMs: number): { readonly now: readonly Series[]; readonly nextMs: number | undefined } {
     const untold = [...this.#series.values()].filter((series) => series.count > series.toldCount);
-    const dueAtMs = ({ toldCount, toldAtMs }: Series) => (toldCount === 0 ? nowMs : toldAtMs + SERIES_TOLD_EVERY_MS);
-    const later = untold.map(dueAtMs).filter((atMs) => atMs > nowMs);
+    const later = untold.map(({ notBeforeMs }) => notBeforeMs).filter((atMs) => atMs > nowMs);
     return {
-      now: untold.filter((series) => dueAtMs(series) <= nowMs),
+      now: untold.filter(({ notBeforeMs }) => notBeforeMs <= nowMs),
       nextMs: later.length === 0 ? undefined : Math.min(...later),
     };
   }
@@ -100,7 +100,7 @@ export class EventSeries {
     const id = this.#nextId;
     this.#nextId += 1;
     const note = cut(occurrence.note);
-    const times = { firstWallMs: wallMs, lastWallMs: wallMs, lastAtMs: 0, toldAtMs: 0 };
+    const times = { firstWallMs: wallMs, lastWallMs: wallMs, lastAtMs: 0, notBeforeMs: 0 };
     return { id, occurrence: { ...occurrence, note }, count: 0, toldCount: 0, ...times };
   }
 

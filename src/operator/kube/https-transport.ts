@@ -1,5 +1,6 @@
 // The transport over HTTPS: one agent keeps the connections of all calls; a new one is made only when certificates change.
-import { Agent, request as httpsRequest, type IncomingMessage } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { Agent, request as httpsRequest } from 'node:https';
 import type { Access, AccessSource, TlsMaterial } from './access.ts';
 import { type KubeAnswer, type KubeRequest, type Transport, TransportFailure } from './transport.ts';
 
