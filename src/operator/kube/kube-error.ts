@@ -94,7 +94,11 @@ const BY_REASON: ReadonlyMap<string, KubeErrorKind> = new Map([
   ['Gone', 'gone'],
 ]);
 
-function kindOf(status: number, reason: string | undefined): KubeErrorKind {
+/** An applied object with a field that the schema does not have: the API server says 500 to that (1.36). */
+const APPLY_REFUSED = 'failed to create typed patch object';
+
+function kindOf(status: number, reason: string | undefined, said: string): KubeErrorKind {
+  if (status === 500 && said.includes(APPLY_REFUSED)) return 'invalid';
   const byReason = reason === undefined ? undefined : BY_REASON.get(reason);
   return byReason ?? BY_STATUS.get(status) ?? (status >= 500 ? 'unavailable' : 'malformed');
 }
@@ -108,7 +112,7 @@ export function errorFromAnswer(doing: string, status: number, body: unknown, re
   const reason = textOf(answer.reason);
   const details = isRecord(answer.details) ? answer.details : {};
   const said = textOf(answer.message) ?? (typeof body === 'string' ? body.trim().slice(0, 200) : '');
-  return new KubeError(kindOf(status, reason), `${doing}: ${said === '' ? `HTTP status ${status}` : said}`, {
+  return new KubeError(kindOf(status, reason, said), `${doing}: ${said === '' ? `HTTP status ${status}` : said}`, {
     status,
     reason,
     causes: causesOf(details.causes),

@@ -76,6 +76,13 @@ describe('the client', () => {
     },
   );
 
+  it('takes the 500 that apply answers to an unknown field for what it is, and does not repeat it', async () => {
+    const said = 'failed to create typed patch object (a/m; /v1, Kind=ConfigMap): .datta: field not declared in schema';
+    const { transport, clock, client } = ground(status(500, '', said));
+    const error = await failure(clock, client.apply(MAPS, object));
+    expect([error.kind, transport.requests.length]).toEqual(['invalid', 1]);
+  });
+
   it('repeats what has the same effect twice after 500 and broken connections', async () => {
     const broken = { fails: new TransportFailure('ECONNRESET', true, undefined) };
     const { transport, clock, client } = ground(status(500, 'InternalError'), broken, found);
