@@ -107,10 +107,12 @@ export const PLURAL = '${names.plural}';
 
 const cell = (text) => String(text).replaceAll('|', '\\|');
 const pages = new Map();
+/** A shared type with fields gets a section of its own; shared lists of words do not. */
+const hasPage = (schema) => anchorOf(schema) && (schema.properties || schema.items?.properties);
 
 function typeWord(schema) {
   const anchor = anchorOf(schema);
-  if (anchor && (schema.properties || schema.items)) return `[${anchor}](#${anchor.toLowerCase()})`;
+  if (hasPage(schema)) return `[${anchor}](#${anchor.toLowerCase()})`;
   if (schema.enum) return schema.enum.map((value) => (value === '' ? '""' : value)).join(', ');
   if (schema['x-kubernetes-int-or-string']) return 'string or integer';
   if (schema.items) return `list of ${typeWord(schema.items)}`;
@@ -134,7 +136,7 @@ function rows(schema, at, lines, rules) {
 
 function below(schema, at, lines, rules) {
   const anchor = anchorOf(schema);
-  if (anchor && (schema.properties || schema.items)) {
+  if (hasPage(schema)) {
     if (!pages.has(anchor)) {
       pages.set(anchor, '');
       pages.set(anchor, section(`### ${anchor}`, schema.items ?? schema, ''));
@@ -179,7 +181,7 @@ function reference() {
 
 <!-- Generated from ${CRD} by scripts/generate-api.mjs; a test compares them. -->
 
-\`apiVersion: ${group}/${versions[0].name}\`, \`kind: ${names.kind}\`, short name \`${names.shortNames[0]}\`. \`kubectl explain ${names.shortNames[0]}.spec\` says the same.
+\`apiVersion: ${group}/${versions[0].name}\`, \`kind: ${names.kind}\`, short name \`${names.shortNames[0]}\`. \`kubectl explain ${names.shortNames[0]}.spec\` says the same. Needs Kubernetes 1.33 or later.
 
 ${[...parts, ...pages.values()].join('\n')}`;
 }
