@@ -7,6 +7,7 @@ import { MalformedMessage } from '../protocol/malformed-message.ts';
 import { CLIENT, STATUS, typeName } from '../protocol/message-type.ts';
 import { errorResponse, ready } from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
+import type { ServerConnection } from '../shard/connection.ts';
 import { type ClientFrame, ExtendedBatch, endImplicitBlock } from './extended-query.ts';
 import { settleSchema } from './schema-watch.ts';
 import type { SessionState } from './session-state.ts';
@@ -46,6 +47,7 @@ export class ClientSession {
       },
       options.frameBytesMax,
     );
+    state.onCopyIn = (target) => this.#copyBegan(target);
     socket.on('data', (chunk) => this.push(chunk));
     socket.on('close', () => this.#gone());
   }
@@ -91,6 +93,23 @@ export class ClientSession {
     this.#inbox.push({ type, frame });
     this.#inboxBytes += frame.length;
     if (this.#inboxBytes > INBOX_BYTES_MAX) this.#socket.pause();
+  }
+
+  /** A shard waits for rows of a COPY, which may be here already, or never come. */
+  #copyBegan(target: ServerConnection): void {
+    if (this.#closed) this.#abandonCopy();
+    for (let next = this.#inbox[0]; next !== undefined && isCopyMessage(next.type); next = this.#inbox[0]) {
+      this.#inbox.shift();
+      this.#inboxBytes -= next.frame.length;
+      target.sendMore(next.frame);
+    }
+    if (this.#socket.isPaused() && this.#inboxBytes < INBOX_BYTES_MAX / 2) this.#socket.resume();
+    if (target.writeBacklogBytes > INBOX_BYTES_MAX) this.#holdForCopy();
+  }
+
+  /** A server that waits for rows does not hear a cancel request; it hears that its client is gone. */
+  #abandonCopy(): void {
+    this.state.copyTarget?.destroy('the client left in the middle of a COPY');
   }
 
   /** The shard takes COPY data more slowly than the client sends it. */
@@ -222,12 +241,14 @@ export class ClientSession {
     this.state.writer.write(errorResponse({ ...error, severity: 'FATAL' }));
     this.state.writer.flush();
     this.#socket.end();
+    this.#abandonCopy();
     if (!this.#running) void this.#abandon();
   }
 
   /** The socket is gone; whatever still runs for it ends first, a commit in progress to its end. */
   #gone(): void {
     this.#closed = true;
+    this.#abandonCopy();
     this.cancel();
     if (!this.#running) void this.#abandon();
   }

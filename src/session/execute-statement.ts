@@ -64,8 +64,9 @@ export async function executeStatement(
     case 'cursor':
       return runCursor(session, statement, route, dispatch);
     case 'query':
-    case 'copy':
       return runRouted(session, statement, route(), dispatch, action.merge);
+    case 'copy':
+      return runRouted(session, statement, route(), { ...dispatch, copies: true }, action.merge);
     case 'ddl': {
       const ran = await runRouted(session, statement, route(), dispatch, 'first');
       // Plans and result types of prepared statements may have changed on every connection: prepare them anew.

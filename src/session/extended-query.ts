@@ -224,7 +224,7 @@ export class ExtendedBatch {
     }
     if (planned !== undefined) noteSchemaChange(session, planned.action);
     this.#gathering.add({ kind: 'execute', frame });
-    this.#gathering.executed(planned?.setConfig !== true && (planned?.writes ?? true));
+    this.#gathering.executed(planned?.setConfig !== true && (planned?.writes ?? true), planned?.action.kind === 'copy');
     if (planned?.action.kind === 'ddl') session.services.statementNames.forgetAll();
     if (planned?.setConfig !== true) return DONE;
     ran = await this.#gathering.flush(false);

@@ -13,6 +13,7 @@ interface Group {
   shards: readonly number[] | undefined;
   executes: number;
   writes: boolean;
+  copies: boolean;
   merge: Merge;
   lockFirst: string | undefined;
 }
@@ -22,6 +23,7 @@ const emptyGroup = (): Group => ({
   shards: undefined,
   executes: 0,
   writes: false,
+  copies: false,
   merge: 'concat',
   lockFirst: undefined,
 });
@@ -58,7 +60,8 @@ export class Gathering {
     this.#group.items.push(item);
   }
 
-  executed(writes: boolean): void {
+  executed(writes: boolean, copies: boolean): void {
+    this.#group.copies ||= copies;
     this.#group.executes++;
     this.#group.writes ||= writes;
   }
@@ -109,7 +112,7 @@ export class Gathering {
     // Descriptions come from the shard that catalogs are read from: types made by users have other oids elsewhere.
     const anywhere = touches ? session.anyShard() : 0;
     const shards = group.shards ?? [transaction?.branches.keys().next().value ?? anywhere];
-    const dispatch = groupDispatch(group.items, session.services.statementNames);
+    const dispatch = { ...groupDispatch(group.items, session.services.statementNames), copies: group.copies };
     const [first = 0] = shards;
     for (const item of group.items) {
       if (item.kind !== 'bind' || !shapeInDoubt(session, item.statement)) continue;

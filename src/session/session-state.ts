@@ -78,6 +78,8 @@ export class SessionState {
   committing = false;
   /** The shard that asked for COPY data; the client's copy messages go there. */
   copyTarget: ServerConnection | undefined;
+  /** Told when a shard asks for COPY data: what the client has sent ahead goes there now. */
+  onCopyIn: (target: ServerConnection) => void = () => undefined;
   #rotation = 0;
 
   constructor(fields: {

@@ -27,6 +27,8 @@ export interface Dispatch {
     connection: ServerConnection,
     shard: number,
   ) => { bytes: Buffer; onParsed?: (() => void) | undefined };
+  /** The shard may ask for rows of the client: nothing of ours may be sent behind it before it has ended. */
+  readonly copies?: boolean | undefined;
   /** Shown before anything else of a merged success: the client's ParseComplete and BindComplete. */
   readonly prefix?: Buffer | undefined;
 }
@@ -76,6 +78,7 @@ async function relayUnit(
   const { bytes, script } = dispatch.relay(connection);
   const onCopyIn = () => {
     session.copyTarget = connection;
+    session.onCopyIn(connection);
   };
   const sink = new RelaySink(
     session.writer,
@@ -161,8 +164,11 @@ export async function runInside(
   const ended = relayUnit(session, branch.connection, dispatch, (chunk, start, end) =>
     transaction.isVictim ? errorResponse(transaction.told(readSqlError(chunk, start, end))) : undefined,
   );
-  if (writes) transaction.wrote(branch);
-  const ran = ranInside(transaction, branch, await ended);
+  const copies = dispatch.copies === true;
+  if (writes && !copies) transaction.wrote(branch);
+  const end = await ended;
+  if (writes && copies) transaction.wrote(branch);
+  const ran = ranInside(transaction, branch, end);
   await transaction.statementEnded(ran.kind !== 'done');
   return ran;
 }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   bind,
+  COPY_DONE,
   close,
   describe as describeMessage,
   execute,
@@ -248,6 +249,48 @@ describe('psql', () => {
     expect((await client.ready()).rows).toEqual([['other']]);
     client.send(parse('', 'SHOW application_name'), bind({}), describeMessage('portal', ''), execute(''), SYNC);
     expect(await client.ready()).toMatchObject({ replies: '1 2 T D C Z(I)', rows: [['other']] });
+    client.end();
+  });
+});
+
+describe('COPY FROM', () => {
+  const COPY = '/* atomshard: shard=0 */ COPY currencies FROM STDIN';
+  const copyData = (line: string) => {
+    const frame = Buffer.alloc(5 + line.length);
+    frame.write(`d\0\0\0\0${line}`, 'latin1');
+    frame.writeUInt32BE(4 + line.length, 1);
+    return frame;
+  };
+
+  it('whose rows come in the same packet as the Query', async () => {
+    await (await proxy.client()).query('CREATE TABLE currencies (code text PRIMARY KEY)');
+    const client = await login();
+    client.send(query(COPY), copyData('EUR\n'), copyData('CHF\n'), COPY_DONE, query('SELECT 1'));
+    expect((await client.ready(2)).replies).toBe('G C Z(I) T D C Z(I)');
+    client.end();
+  });
+
+  it('whose client hangs up gives its connection back: a server does not hear a cancel while it waits for rows', async () => {
+    const waiting =
+      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE query LIKE '%COPY currencies FROM%' AND pid <> pg_backend_pid() AND state = 'active'";
+    for (const early of [true, false]) {
+      const client = await login();
+      client.send(query(COPY));
+      if (!early) await client.until((replies) => replies.includes('G'));
+      client.end();
+    }
+    await expect.poll(async () => (await shards.query<{ n: number }>(0, waiting))[0]?.n, { timeout: 5_000 }).toBe(0);
+  });
+
+  it('is a write like any other in a transaction over several shards', async () => {
+    const second = Number((await shards.query(1, 'SELECT min(id) AS id FROM accounts'))[0]?.id);
+    const client = await login();
+    client.send(query('BEGIN'), query(`UPDATE accounts SET balance = 7 WHERE id = ${second}`), query(COPY));
+    await client.until((replies) => replies.includes('G'));
+    client.take();
+    client.send(copyData('USD\n'), COPY_DONE, query('COMMIT'));
+    expect((await client.ready(2)).replies).toBe('C Z(T) C Z(I)');
+    expect(await shards.query(0, "SELECT count(*)::int AS n FROM currencies WHERE code = 'USD'")).toEqual([{ n: 1 }]);
     client.end();
   });
 });
