@@ -75,8 +75,13 @@ async function proxyTo(server: URL) {
   const reset = () => {
     for (const socket of open) socket.resetAndDestroy();
   };
+  /** Connections that are open now stay open and carry nothing more, in either direction. */
+  const freeze = () => {
+    for (const socket of open) socket.unpipe().pause();
+  };
   return {
     state,
+    freeze,
     url: new URL(`https://127.0.0.1:${port}`),
     reset,
     [Symbol.dispose]: () => {
@@ -111,12 +116,13 @@ describe.skipIf(noCluster)('the kube runtime', () => {
     (await cluster.kubectl.value('nodes', '.items[*].metadata.name')).split(' ').sort()[0] ?? '';
 
   /** A reflector of the test's ConfigMaps in one namespace, which runs until it is disposed. */
-  async function following(space: TestNamespace, client: KubeClient) {
+  async function following(space: TestNamespace, client: KubeClient, silenceMaxMs = 150_000) {
     const problems: unknown[] = [];
     const told: string[] = [];
     const selection = { namespace: space.name, labelSelector: SELECTOR };
     const onProblem = (error: unknown) => problems.push(error);
-    const reflector = new Reflector({ client, type: MAPS, selection, clock: systemClock, random: next, onProblem });
+    const world = { clock: systemClock, random: next };
+    const reflector = new Reflector({ client, type: MAPS, selection, ...world, silenceMaxMs, onProblem });
     reflector.subscribe(({ kind, key }) => void told.push(`${kind} ${key.split('/')[1]}`));
     const stop = new AbortController();
     const run = reflector.run(stop.signal);
@@ -177,13 +183,20 @@ describe.skipIf(noCluster)('the kube runtime', () => {
     expect((await errorOf(as('wrong').client.list(MAPS, { namespace: space.name }))).kind).toBe('unauthorized');
   });
 
-  it('100 calls share a few connections', async () => {
+  it('100 calls share a few connections, and watches that are left keep none', async () => {
     using proxy = await proxyTo((await access.current()).server);
     const { client, transport } = clientOver(by(access, proxy.url));
     for (let round = 0; round < 25; round += 1) {
       await Promise.all([0, 1, 2, 3].map(() => client.list(ACCOUNTS, { namespace: 'default' })));
     }
     expect(proxy.state.accepted).toBeLessThanOrEqual(4);
+    const { resourceVersion } = await client.list(ACCOUNTS, { namespace: 'default' });
+    for (let round = 0; round < 80; round += 1) {
+      const watch = client.watch(ACCOUNTS, { resourceVersion, timeoutSeconds: 60 }, new AbortController().signal);
+      for await (const _first of watch) break;
+    }
+    // A watch that is left gives its connection up: 80 of them would else take all 64.
+    await client.list(ACCOUNTS, { namespace: 'default' });
     transport.close();
   });
 
@@ -214,6 +227,21 @@ describe.skipIf(noCluster)('the kube runtime', () => {
     const versions = (objects: Iterable<KubeObject>) =>
       [...objects].map(({ metadata }) => `${metadata.name}@${metadata.resourceVersion}`).sort();
     expect(versions(follower.reflector.values())).toEqual(versions(listed.items));
+    near.transport.close();
+  });
+
+  it('a connection that stays open and says nothing more does not blind the reflector', async () => {
+    await using space = await testNamespace(cluster.kubectl, 'kube-frozen');
+    const { client } = clientOver(access);
+    using proxy = await proxyTo((await access.current()).server);
+    const near = clientOver(by(access, proxy.url));
+    await using follower = await following(space, near.client, 3_000);
+    await client.apply(MAPS, map(space.name, 'before', {}));
+    await waitFor('the first', 20_000, async () => (follower.told.includes('added before') ? true : undefined));
+    proxy.freeze();
+    await client.apply(MAPS, map(space.name, 'after', {}));
+    await waitFor('the second', 30_000, async () => (follower.told.includes('added after') ? true : undefined));
+    expect(follower.problems).toEqual([]);
     near.transport.close();
   });
 

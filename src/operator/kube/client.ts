@@ -167,16 +167,23 @@ export class KubeClient {
     const doing = describe('watch', type, { namespace: selection.namespace, name: '' });
     const parameters = { watch: true, allowWatchBookmarks: true, resourceVersion, timeoutSeconds };
     const path = `${collectionPath(type, selection.namespace)}${queryOf({ ...selectors(selection), ...parameters })}`;
-    const { body } = await this.#caller.stream({ method: 'GET', path, doing, repeatable: true }, signal);
-    yield { kind: 'opened' };
+    const left = new AbortController();
+    const either = AbortSignal.any([signal, left.signal]);
+    const { body } = await this.#caller.stream({ method: 'GET', path, doing, repeatable: true }, either);
+    let ended = false;
     try {
+      yield { kind: 'opened' };
       for await (const line of linesOf(body)) {
         if (line !== '') yield decodeWatchEvent<Shape>(line, doing);
       }
+      ended = true;
     } catch (error) {
       if (error instanceof KubeError) throw error;
       const why = error instanceof Error ? error.message : String(error);
       throw new KubeError(signal.aborted ? 'aborted' : 'unavailable', `${doing}: ${why}`, { cause: error });
+    } finally {
+      // Whoever leaves the loop early must not leave the connection taken; one that ended may serve another call by now.
+      if (!ended) left.abort();
     }
   }
 
