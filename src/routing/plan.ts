@@ -1,5 +1,5 @@
-// What the router says about one query text: its statements, what each one is, and where it must run. Types only; the
-// rule they keep: a statement without a certain place is `refused`, never guessed.
+// What the router says about one query text: its statements, what each one is, and where it must run. The rule:
+// a statement without a certain place is `refused`, never guessed.
 
 import type { Merge, StatementAction } from '../sql/action.ts';
 
@@ -49,6 +49,23 @@ export interface Rewritten {
   readonly start: number;
   readonly end: number;
 }
+
+/** Actions that are the session's own affair: no shard is named by hand for them, and the proxy answers them itself. */
+export const SESSION_ACTIONS: ReadonlySet<StatementAction['kind']> = new Set([
+  'begin',
+  'commit',
+  'rollback',
+  'savepoint',
+  'release',
+  'rollbackTo',
+  'set',
+  'resetAll',
+  'setTransaction',
+  'setSessionCharacteristics',
+  'setConstraints',
+  'discard',
+  'deallocate',
+]);
 
 export interface PlannedStatement {
   /** This statement's own text, without its semicolon; used when several are in one Query. */

@@ -9,7 +9,15 @@ import { decide, type RouteTools } from './decision.ts';
 import type { HoleFinder } from './hole-finder.ts';
 import type { KeyReading } from './key-expression.ts';
 import { keyFamily } from './placement.ts';
-import type { BoundParameters, PlannedStatement, Rewritten, Route, RoutePart, StatementAction } from './plan.ts';
+import {
+  type BoundParameters,
+  type PlannedStatement,
+  type Rewritten,
+  type Route,
+  type RoutePart,
+  SESSION_ACTIONS,
+  type StatementAction,
+} from './plan.ts';
 import { bodyKind, type PlannedBody, planBody } from './plan-statement.ts';
 import { planUtility } from './plan-utility.ts';
 import { type Refused, refuse, refuseWith } from './refusal.ts';
@@ -77,23 +85,6 @@ function unwritable(table: string): Refused {
   );
 }
 
-/** Statements that a shard named by hand has no bearing on: the session's own affairs. */
-const NOT_BY_HAND: ReadonlySet<StatementAction['kind']> = new Set([
-  'begin',
-  'commit',
-  'rollback',
-  'savepoint',
-  'release',
-  'rollbackTo',
-  'set',
-  'resetAll',
-  'setTransaction',
-  'setSessionCharacteristics',
-  'setConstraints',
-  'discard',
-  'deallocate',
-]);
-
 class Statement implements PlannedStatement {
   readonly text: string;
   readonly #compiled: CompiledStatement;
@@ -156,7 +147,7 @@ class Statement implements PlannedStatement {
   routeTo(shard: number, parameters: BoundParameters | undefined): Route {
     const { action, body } = this.#compiled;
     if (body.never !== undefined) return body.never;
-    if (NOT_BY_HAND.has(action.kind)) return this.#computed(parameters);
+    if (SESSION_ACTIONS.has(action.kind)) return this.#computed(parameters);
     // A row in the wrong place would be missed by every later statement that knows its key.
     if (body.decision.kind === 'rows') {
       if (body.decision.columns !== undefined && this.rewritten === undefined) return unwritable(body.decision.table);

@@ -1,24 +1,7 @@
 // Which prepared statements never leave the proxy: what they do concerns the session, and it answers them itself.
 import { NO_DATA, rowDescription, textField } from '../protocol/server-message.ts';
-import type { StatementAction } from '../routing/plan.ts';
+import { SESSION_ACTIONS, type StatementAction } from '../routing/plan.ts';
 import type { ClientStatement } from './session-state.ts';
-
-/** Commands that the session answers itself, by kind of action. */
-const OWN_COMMANDS: ReadonlySet<StatementAction['kind']> = new Set([
-  'begin',
-  'commit',
-  'rollback',
-  'savepoint',
-  'release',
-  'rollbackTo',
-  'set',
-  'resetAll',
-  'setTransaction',
-  'setSessionCharacteristics',
-  'setConstraints',
-  'discard',
-  'deallocate',
-]);
 
 /** SHOW application_name: on the shards it is the proxy's. */
 export const showsOwn = (action: StatementAction) => action.kind === 'show' && action.name === 'application_name';
@@ -28,7 +11,7 @@ export const OWN_ROW = rowDescription([textField('application_name')]);
 
 /** Whether a prepared statement is one of them. */
 export const isOwn = ({ planned }: ClientStatement) =>
-  planned !== undefined && (OWN_COMMANDS.has(planned.action.kind) || showsOwn(planned.action));
+  planned !== undefined && (SESSION_ACTIONS.has(planned.action.kind) || showsOwn(planned.action));
 
 /** The reply to Describe for a statement that is one of them. */
 export const describeOwn = ({ planned }: ClientStatement) =>
