@@ -71,6 +71,12 @@ describe('configuration', () => {
     ).toBe(true);
   });
 
+  it('PgDog 13: two-phase commit without a log cannot be configured', () => {
+    const { wal: _wal, ...withoutLog } = minimal;
+    expect(problems(withoutLog).some((problem) => problem.startsWith('wal: '))).toBe(true);
+    expect(problems({ ...minimal, wal: {} }).some((problem) => problem.startsWith('wal.directory: '))).toBe(true);
+  });
+
   it('names every fault at once', () => {
     expect(problems({ ...minimal, pool: { size: 0 }, limits: { clientsMax: 'many' } })).toHaveLength(2);
   });
