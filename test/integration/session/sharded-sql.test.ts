@@ -176,6 +176,21 @@ describe('transactions', () => {
     expect(Object.fromEntries(rows.map((row) => [row.id, row.balance]))).toEqual({ 1: '1', 9: '111', 2: '91' });
   });
 
+  it('a shard that had written nothing when it was asked and writes later is still prepared', async () => {
+    const client = await proxy.client();
+    const idOn = async (shard: number) =>
+      Number((await shards.query(shard, 'SELECT min(id) AS id FROM accounts'))[0]?.id);
+    const [first, second] = [await idOn(0), await idOn(1)];
+    const before = proxy.running.positions().appended;
+    await client.query('BEGIN');
+    await client.query(`UPDATE accounts SET balance = 0 WHERE id = ${first} AND balance < 0`);
+    await client.query(`UPDATE accounts SET balance = balance WHERE id = ${second}`);
+    await client.query(`UPDATE accounts SET balance = balance WHERE id = ${first}`);
+    await client.query('COMMIT');
+    // One decision: "none assigned" was true when it was asked, and two shards are writers now.
+    expect(proxy.running.positions().appended).toBeGreaterThan(before);
+  });
+
   it('COMMIT of a failed transaction says ROLLBACK, as PostgreSQL does', async () => {
     const client = await proxy.client();
     await client.query('BEGIN');
