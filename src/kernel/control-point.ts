@@ -21,7 +21,14 @@ export const CONTROL_POINT_NAMES = [
   'recovery.resolve.after',
 ] as const;
 
-export type ControlPointName = (typeof CONTROL_POINT_NAMES)[number];
+/** Places in the operator, which no proxy reaches. */
+export const OPERATOR_CONTROL_POINT_NAMES = [
+  'operator.recovery.fenced',
+  'operator.recovery.dumped',
+  'operator.recovery.resolved',
+] as const;
+
+export type ControlPointName = (typeof CONTROL_POINT_NAMES)[number] | (typeof OPERATOR_CONTROL_POINT_NAMES)[number];
 
 /** The production value: nothing happens. */
 export const noControlPoint: ControlPoint = () => undefined;
