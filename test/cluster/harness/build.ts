@@ -5,7 +5,16 @@ import { CommandFailed, run, tryRun } from './command.ts';
 import type { Folders } from './folders.ts';
 import { withLock } from './identity.ts';
 import { ensurePackages, FOR_RUNC, RUNC_RUNS } from './packages.ts';
-import { buildArguments, MODULES_FOLDER, type ModuleName, programKey, RECIPES, type Recipe } from './programs.ts';
+import {
+  buildArguments,
+  CLUSTER_RECIPES,
+  MODULES_FOLDER,
+  type ModuleName,
+  type ProgramRecipe,
+  programKey,
+  RECIPES,
+  type Recipe,
+} from './programs.ts';
 import type { Report } from './report.ts';
 
 /** Longest silence while a module builds. */
@@ -21,15 +30,24 @@ export interface Programs {
   readonly searchPath: string;
 }
 
-/** Finds every program in the cache and builds the missing ones. Rejects with {@link CommandFailed} when Go does. */
+/** Finds the programs of a bare cluster in the cache and builds the missing ones. Rejects with {@link CommandFailed} when Go does. */
 export async function ensurePrograms(folders: Folders, report: Report): Promise<Programs> {
+  await ensurePackages(RUNC_RUNS, report);
+  return ensureRecipes(CLUSTER_RECIPES, folders, report);
+}
+
+/** The same for some modules, e.g. one that no cluster needs. */
+export async function ensureRecipes(
+  recipes: readonly ProgramRecipe[],
+  folders: Folders,
+  report: Report,
+): Promise<Programs> {
   // Without GOTOOLCHAIN in the environment, go itself fetches the toolchain that a go.mod asks for.
   const toolchain = await run(['go', 'env', 'GOVERSION', 'GOOS', 'GOARCH'], { cwd: path.join(MODULES_FOLDER, 'kube') });
-  const places = RECIPES.map((recipe) => ({
+  const places = recipes.map((recipe) => ({
     recipe,
     folder: path.join(folders.cache, 'programs', `${recipe.module}-${programKey(recipe, toolchain)}`),
   }));
-  await ensurePackages(RUNC_RUNS, report);
   const missing = places.filter(({ folder }) => !existsSync(folder));
   if (missing.length > 0) {
     report.step(`building ${missing.length} of ${places.length} modules with Go; kept in ${folders.cache}/programs`);

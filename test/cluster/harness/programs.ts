@@ -16,6 +16,8 @@ export interface Recipe {
   readonly version?: { readonly of: string; readonly variables: readonly string[] };
   readonly cgo?: true;
   readonly tags?: string;
+  /** Not part of a cluster: built when a test first asks for it. */
+  readonly onDemand?: true;
 }
 
 const KUBE_VERSION_PACKAGES = ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'] as const;
@@ -71,9 +73,17 @@ export const RECIPES = [
     programs: ['local-path-provisioner'],
     version: { of: 'github.com/rancher/local-path-provisioner', variables: ['main.VERSION'] },
   },
+  {
+    module: 'helm',
+    targets: ['tool'],
+    programs: ['helm'],
+    version: { of: 'helm.sh/helm/v4', variables: ['helm.sh/helm/v4/internal/version.version'] },
+    onDemand: true,
+  },
 ] as const satisfies readonly Recipe[];
 
-export type ModuleName = (typeof RECIPES)[number]['module'];
+export type ProgramRecipe = (typeof RECIPES)[number];
+export type ModuleName = ProgramRecipe['module'];
 
 /** The version that go.mod requires of a module, e.g. `v1.36.3`; throws when it is not required there. */
 export function requiredVersion(goMod: string, ofModule: string): string {
@@ -88,6 +98,9 @@ export const kubernetesVersion = (): string => versionIn('kube', 'k8s.io/kuberne
 
 export const versionIn = (module: ModuleName, ofModule: string): string =>
   requiredVersion(readFileSync(path.join(MODULES_FOLDER, module, 'go.mod'), 'utf8'), ofModule);
+
+/** What a bare cluster is made of. */
+export const CLUSTER_RECIPES = RECIPES.filter((recipe) => !('onDemand' in recipe));
 
 /** The linker flags of a recipe; `goMod` is the text of its go.mod. */
 export function linkerFlags(recipe: Recipe, goMod: string): string {
