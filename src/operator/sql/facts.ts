@@ -73,12 +73,14 @@ export interface PreparedFacts {
 /** A setting that the running server does not have as desired. */
 export interface SettingDifference {
   readonly name: string;
-  /** As the spec (or the owned settings) write it. */
-  readonly desired: string;
+  /** As the spec (or the owned settings) write it; null: no longer written, so the default. */
+  readonly desired: string | null;
   /** As `SHOW` would say it; null where the server knows no such setting. */
   readonly actual: string | null;
   /** True where only a restart can change it (context postmaster). */
   readonly needsRestart: boolean;
+  /** By what stands above the file: ALTER SYSTEM, the command line. Neither a reload nor a restart changes it. */
+  readonly overriddenBy: string | null;
 }
 
 /** What is wrong in the configuration files: the server refused it at the last reload, or would refuse to start with it. */
@@ -105,6 +107,8 @@ export interface ShardFacts {
   readonly pendingRestart: readonly string[];
   /** Empty: the running server has everything as desired; that is the proof of a reload. */
   readonly differences: readonly SettingDifference[];
+  /** True while the file on the server's disk is not as desired (the kubelet is on its way); null where nobody may look. */
+  readonly fileBehind: boolean | null;
   /** Null where the role may not see them (pg_file_settings needs a superuser). */
   readonly configurationFaults: readonly ConfigurationFault[] | null;
   /** When the server last read its configuration; milliseconds since the Unix epoch. */
@@ -116,8 +120,8 @@ export interface ShardFacts {
 /** What a look is compared with. */
 export interface ShardQuestion {
   readonly clusterId: string;
-  /** postgresql.conf as desired: values as they are written there, without quotes. */
-  readonly parameters: Readonly<Record<string, string>>;
+  /** All of postgresql.conf as desired, values without quotes; null for a server whose file is not ours. */
+  readonly parameters: Readonly<Record<string, string>> | null;
 }
 
 export type ProxyState = 'Active' | 'Draining' | 'Recovering' | 'InDoubt' | 'Clean';
