@@ -49,7 +49,7 @@ export async function preparedBranches(shards: readonly ShardAddress[]): Promise
       return rows.map(({ gid, xid }) => ({
         shard: shard.name,
         gid,
-        transaction: gid.split(':').slice(0, 3).join(':'),
+        transaction: transactionOf(gid),
         xid,
         count: Number(/:\d+\/(\d+):/.exec(gid)?.[1]),
       }));
@@ -57,6 +57,9 @@ export async function preparedBranches(shards: readonly ShardAddress[]): Promise
   );
   return lists.flat();
 }
+
+/** `as1:<cluster>:<instance>.<epoch>.<seq>` of a gid. */
+export const transactionOf = (gid: string): string => gid.split(':').slice(0, 3).join(':');
 
 export const transactionsOf = (branches: readonly PreparedBranch[]): string[] => [
   ...new Set(branches.map((branch) => branch.transaction)),

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Random } from './random.ts';
-import type { Told, TransferLedger, TransferRecord } from './transfer-ledger.ts';
+import type { Told, TransferJournal, TransferLedger, TransferRecord } from './transfer-ledger.ts';
 import { type KindWeights, planTransfer, type Statement, statementsOf, type TransferPlan } from './transfer-plan.ts';
 
 export interface ClientOptions {
@@ -12,6 +12,10 @@ export interface ClientOptions {
   readonly weights: KindWeights;
   /** A statement without an answer for so long counts as a hang: the connection is dropped. */
   readonly answerTimeoutMs: number;
+  /** About how long to rest after each transfer. */
+  readonly restMs?: number | undefined;
+  /** Where to write down each transfer before its first byte leaves, and what was told before the next one. */
+  readonly journal?: TransferJournal | undefined;
 }
 
 const BACKOFF_FIRST_MS = 20;
@@ -62,14 +66,21 @@ export class TransferClient {
   async step(signal: AbortSignal): Promise<void> {
     const connection = await this.#connect(signal);
     if (connection === undefined) return;
-    const { accounts, legsMax, weights } = this.#options;
+    const { accounts, legsMax, weights, journal, restMs = 0 } = this.#options;
     const record = this.#ledger.intend(planTransfer(this.#random, accounts, legsMax, weights));
+    await journal?.intended(record);
     const began = performance.now();
     const { told, why } = await this.#perform(connection, record.plan);
     record.told = told;
     record.why = why;
     record.tookMs = performance.now() - began;
+    await journal?.told(record);
     if (this.#broken) this.drop();
+    if (restMs > 0) await this.#rest(restMs, signal);
+  }
+
+  async #rest(aboutMs: number, signal: AbortSignal): Promise<void> {
+    await sleep(aboutMs * (0.5 + this.#random.next()), undefined, { signal }).catch(() => undefined);
   }
 
   /** Closes the connection without a goodbye. */
@@ -100,7 +111,7 @@ export class TransferClient {
     } catch {
       connection.connection.stream.destroy();
       const rest = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failuresInRow++);
-      await sleep(rest * (0.5 + this.#random.next()), undefined, { signal }).catch(() => undefined);
+      await this.#rest(rest, signal);
       return undefined;
     }
   }

@@ -18,6 +18,12 @@ export interface TransferRecord {
 
 export type ToldCounts = Record<Told, number>;
 
+/** Keeps what one client intended and was told beyond its process; each resolves when it is durable. */
+export interface TransferJournal {
+  intended(record: TransferRecord): Promise<void>;
+  told(record: TransferRecord): Promise<void>;
+}
+
 export class TransferLedger {
   readonly records = new Map<string, TransferRecord>();
   /** Balances when the load began, by account. */

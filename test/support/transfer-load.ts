@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { Random } from './random.ts';
 import { TransferClient } from './transfer-client.ts';
-import { TransferLedger } from './transfer-ledger.ts';
+import { type TransferJournal, TransferLedger } from './transfer-ledger.ts';
 import { type KindWeights, USUAL_WEIGHTS } from './transfer-plan.ts';
 
 /** Run on every shard, or once through the proxy. Both tables are sharded by account. */
@@ -27,6 +27,10 @@ export interface LoadOptions {
   readonly legsMax?: number;
   readonly weights?: KindWeights;
   readonly answerTimeoutMs?: number;
+  /** About how long each client rests after each transfer. */
+  readonly restMs?: number;
+  /** What outlives this process, by client. */
+  readonly journalOf?: (client: number) => TransferJournal;
 }
 
 /** Inserts the accounts through `url`, one statement each, so that every router can place them. */
@@ -62,10 +66,12 @@ export class TransferLoad {
       legsMax: options.legsMax ?? 4,
       weights: options.weights ?? USUAL_WEIGHTS,
       answerTimeoutMs: options.answerTimeoutMs ?? 30_000,
+      restMs: options.restMs,
     };
     this.#clients = Array.from(
       { length: clients },
-      (_, index) => new TransferClient(each, random.fork(index), this.ledger),
+      (_, index) =>
+        new TransferClient({ ...each, journal: options.journalOf?.(index) }, random.fork(index), this.ledger),
     );
   }
 
