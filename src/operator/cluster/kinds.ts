@@ -14,7 +14,7 @@ export interface StatefulSet extends StatefulSetObject {
 }
 
 export interface Pod extends PodObject {
-  readonly spec?: NonNullable<PodObject['spec']> & { readonly nodeName?: string };
+  readonly status?: NonNullable<PodObject['status']> & { readonly podIP?: string };
 }
 
 export interface Secret extends KubeObject {
