@@ -1,7 +1,7 @@
 // One ShardedCluster document means the same proxy everywhere: `atomshard dev` and the operator both turn it into configuration here.
 import { z } from 'zod';
+import { parseDuration, parseSize } from '../kernel/quantity.ts';
 import { ConfigError, type ProxyConfigInput } from './config.ts';
-import { parseDuration, parseSize } from './quantity.ts';
 
 const size = z.string().transform((text, context) => {
   const bytes = parseSize(text);

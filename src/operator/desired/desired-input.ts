@@ -34,6 +34,11 @@ export interface DesiredInput {
   readonly proxyReplicas: number;
   /** Logical names of shards whose set shall have no pod now. */
   readonly stoppedShards: ReadonlySet<string>;
+  /**
+   * The least max_prepared_transactions of shards by logical name, whatever the spec says: what is prepared there now, as
+   * PostgreSQL does not start with less.
+   */
+  readonly preparedFloor: ReadonlyMap<string, number>;
   /** The superuser's name, from its Secret. */
   readonly superuser: string;
   /** undefined while a Secret is missing: then the proxies' configuration is left out, everything else is not. */

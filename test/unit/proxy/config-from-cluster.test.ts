@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { parseDuration, parseSize } from '../../../src/kernel/quantity.ts';
 import { ConfigError, checkProxyConfig } from '../../../src/proxy/config.ts';
 import {
   checkShardedCluster,
   type ProxyPlace,
   proxyConfigFromShardedCluster,
 } from '../../../src/proxy/config-from-cluster.ts';
-import { parseDuration, parseSize } from '../../../src/proxy/quantity.ts';
 
 const PLACE: ProxyPlace = {
   clusterId: 'k3x9q',

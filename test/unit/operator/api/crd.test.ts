@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { parseDuration, parseSize } from '../../../../src/kernel/quantity.ts';
 import { checkShardedCluster } from '../../../../src/proxy/config-from-cluster.ts';
-import { parseDuration, parseSize } from '../../../../src/proxy/quantity.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../../../..');
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
