@@ -25,6 +25,9 @@ export function cancelRequest(pid: number, key: Buffer): Buffer {
   return writer.beginUntyped().int32(80_877_102).int32(pid).bytes(key).end().take();
 }
 
+/** Asks for TLS; the answer is one byte, S or N, and only then anything else may be sent. */
+export const SSL_REQUEST = writer.beginUntyped().int32(80_877_103).end().take();
+
 export function query(sql: string): Buffer {
   return writer.begin(CLIENT.query).cstring(sql).end().take();
 }

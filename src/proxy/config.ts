@@ -12,19 +12,62 @@ const milliseconds = z.int().min(0).max(2_147_483_647);
 const bytes = z.int().min(1);
 const login = z.strictObject({ user: z.string().min(1), password: z.string().optional() });
 
-const table = z.union([
-  z.strictObject({
-    schema: z.string().min(1).default('public'),
-    name: z.string().min(1),
-    key: z.string().min(1),
-    type: z.enum(['bigint', 'integer', 'smallint', 'text', 'varchar', 'uuid']),
-    method: z.literal('hash').default('hash'),
-  }),
-  z.strictObject({ schema: z.string().min(1).default('public'), name: z.string().min(1), reference: z.literal(true) }),
-]);
+/** Towards one shard; `require` encrypts without looking at the certificate, as in libpq. */
+const shardTls = z.discriminatedUnion(
+  'mode',
+  [
+    z.strictObject({ mode: z.literal('disable') }),
+    z.strictObject({ mode: z.literal('require') }),
+    z.strictObject({
+      mode: z.literal('verify-full'),
+      caFile: z.string().min(1),
+      /** The name that the certificate must carry, when it is not `host`. */
+      serverName: z.string().min(1).optional(),
+    }),
+  ],
+  { error: 'must be disable, require or verify-full' },
+);
+
+/** Towards clients; `allow` takes those without encryption too. */
+const clientTls = z.discriminatedUnion(
+  'mode',
+  [
+    z.strictObject({ mode: z.literal('disable') }),
+    z.strictObject({ mode: z.enum(['allow', 'require']), certFile: z.string().min(1), keyFile: z.string().min(1) }),
+  ],
+  { error: 'must be disable, allow or require' },
+);
+
+const table = z.union(
+  [
+    z.strictObject({
+      schema: z.string().min(1).default('public'),
+      name: z.string().min(1),
+      key: z.string().min(1),
+      type: z.enum(['bigint', 'integer', 'smallint', 'text', 'varchar', 'uuid']),
+      method: z.literal('hash').default('hash'),
+    }),
+    z.strictObject({
+      schema: z.string().min(1).default('public'),
+      name: z.string().min(1),
+      reference: z.literal(true),
+    }),
+  ],
+  { error: 'must be a sharded table {name, key, type} or {name, reference: true}' },
+);
+
+/** Who may log in to the admin database; passwords as for clients. */
+const admin = z.strictObject({
+  database: z.string().min(1).default('atomshard'),
+  users: z
+    .array(z.strictObject({ name: z.string().min(1), password: z.string().min(1) }))
+    .max(100)
+    .default([]),
+});
 
 const proxyConfig = z.strictObject({
   listen: z.strictObject({ host: z.string().default('127.0.0.1'), port: port.default(6432) }).prefault({}),
+  tls: clientTls.prefault({ mode: 'disable' }),
   cluster: z.string().regex(/^[a-z0-9]{4,12}$/, 'must be 4 to 12 of a-z and 0-9'),
   instance: logicalName.default('proxy-0'),
   database: z.string().min(1).default('postgres'),
@@ -45,6 +88,8 @@ const proxyConfig = z.strictObject({
       .max(10_000)
       .default([]),
   }),
+  admin: admin.prefault({}),
+  http: z.strictObject({ host: z.string().default('127.0.0.1'), port: port.default(8080) }).optional(),
   shards: z
     .array(
       z.strictObject({
@@ -52,6 +97,7 @@ const proxyConfig = z.strictObject({
         host: z.string().min(1),
         port: port.default(5432),
         database: z.string().min(1).default('postgres'),
+        tls: shardTls.prefault({ mode: 'disable' }),
       }),
     )
     .min(1)
@@ -100,6 +146,8 @@ const proxyConfig = z.strictObject({
 
 /** The checked configuration, every default filled in. Durations are milliseconds, sizes bytes. */
 export type ProxyConfig = z.output<typeof proxyConfig>;
+/** TLS towards clients. */
+export type ClientTls = ProxyConfig['tls'];
 export type ProxyConfigInput = z.input<typeof proxyConfig>;
 
 /** A configuration that is wrong as a whole; `problems` lists every path with its reason. */
@@ -110,6 +158,17 @@ export class ConfigError extends Error {
     super(`${source}: ${problems.join('; ')}`);
     this.problems = problems;
   }
+}
+
+/** Checks an instance name that does not come from the file. Throws ConfigError. */
+export function checkInstance(name: string): string {
+  const checked = logicalName.safeParse(name);
+  if (!checked.success)
+    throw new ConfigError(
+      '--instance',
+      checked.error.issues.map(({ message }) => message),
+    );
+  return checked.data;
 }
 
 /** Checks an already parsed document. `source` names it in errors. Throws ConfigError with all problems at once. */
@@ -123,28 +182,34 @@ export function checkProxyConfig(document: unknown, source: string): ProxyConfig
 
 /** Reads and checks a YAML file. Throws ConfigError naming the file, and for YAML faults the line. */
 export function readProxyConfig(file: string): ProxyConfig {
-  let text: string;
+  return parseProxyConfig(readConfigBytes(file).toString('utf8'), file);
+}
+
+/** The bytes of a configuration file. Throws ConfigError when it cannot be read. */
+export function readConfigBytes(file: string): Buffer {
   try {
-    text = readFileSync(file, 'utf8');
+    return readFileSync(file);
   } catch (error) {
     throw new ConfigError(file, [`cannot be read: ${error instanceof Error ? error.message : String(error)}`]);
   }
+}
+
+/** Parses and checks YAML; `source` names it in errors. Throws ConfigError. */
+export function parseProxyConfig(text: string, source: string): ProxyConfig {
   const document = parseDocument(text, { prettyErrors: true });
   if (document.errors.length > 0) {
     throw new ConfigError(
-      file,
+      source,
       document.errors.map((error) => `not valid YAML: ${error.message.split('\n')[0] ?? ''}`),
     );
   }
-  return checkProxyConfig(document.toJS(), file);
+  return checkProxyConfig(document.toJS(), source);
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string[] {
   const at = issue.path.length === 0 ? 'document' : issue.path.map(String).join('.');
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => `${at === 'document' ? '' : `${at}.`}${key}: unknown key`);
-  if (issue.code === 'invalid_union')
-    return [`${at}: must be a sharded table {name, key, type} or {name, reference: true}`];
   return [`${at}: ${issue.message}`];
 }
 
@@ -154,8 +219,15 @@ function crossFieldProblems(config: ProxyConfig): string[] {
   const repeated = (names: readonly string[]) => names.filter((name, index) => names.indexOf(name) !== index);
   for (const name of repeated(config.shards.map((shard) => shard.name)))
     problems.push(`shards: name ${name} is used twice`);
+  for (const { name, host, tls } of config.shards)
+    if (tls.mode !== 'disable' && host.startsWith('/'))
+      problems.push(`shards: ${name} is reached by a Unix socket, which PostgreSQL never encrypts; leave out its tls`);
   for (const name of repeated(config.authentication.users.map((user) => user.name)))
     problems.push(`authentication.users: name ${name} is used twice`);
+  for (const name of repeated(config.admin.users.map((user) => user.name)))
+    problems.push(`admin.users: name ${name} is used twice`);
+  if (config.admin.database === config.database)
+    problems.push(`admin.database: ${config.database} is the database of the clients; write another name`);
   for (const name of repeated(config.sharding.tables.map((entry) => `${entry.schema}.${entry.name}`)))
     problems.push(`sharding.tables: ${name} is listed twice`);
   if (config.sharding.buckets < config.shards.length)

@@ -5,6 +5,7 @@ import pg from 'pg';
 import type { Clock } from '../kernel/clock.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
 import type { CommandReply } from '../shard/branch-link.ts';
+import { type EncryptedTls, encryptedTls, type ShardTls, tlsFailure, tlsOptionsOf } from '../shard/tls.ts';
 
 export interface ProbeTarget {
   /** Logical shard name. */
@@ -14,6 +15,8 @@ export interface ProbeTarget {
   readonly database: string;
   readonly user: string;
   readonly password?: string | undefined;
+  /** undefined and `disable`: in clear. */
+  readonly tls?: ShardTls | undefined;
   /** `as1:<cluster>:<instance>.<epoch>`: a later epoch ends this connection as well. */
   readonly ownerName: string;
 }
@@ -131,27 +134,13 @@ export class ProbeConnection {
     }
     // A shard that is down costs one deadline per backoff, not one per question.
     if (this.#clock.monotonicMs() < this.#retryAtMs) return null;
-    const { host, port, database, user, password, ownerName } = this.#target;
-    const client = new pg.Client({
-      host,
-      port,
-      database,
-      user,
-      ...(password === undefined ? {} : { password }),
-      application_name: ownerName,
-      options: SESSION_OPTIONS,
-      keepAlive: true,
-      // Everything as text: xids and positions do not fit numbers.
-      types: { getTypeParser: () => (value: string) => value },
-    });
-    const gone = () => this.#drop(client);
-    client.on('error', gone);
-    client.on('end', gone);
+    let client: pg.Client | null = null;
     try {
+      client = this.#newClient();
       await this.#within(client.connect(), this.#deadlines.connectTimeoutMs);
     } catch (error) {
-      this.#drop(client);
-      this.#lastFailure = messageOf(error);
+      if (client !== null) this.#drop(client);
+      this.#lastFailure = connectFailure(error, encryptedTls(this.#target.tls));
       this.#backOff();
       return null;
     }
@@ -162,6 +151,32 @@ export class ProbeConnection {
       return null;
     }
     this.#client = client;
+    return client;
+  }
+
+  /** Throws CaFileError. */
+  #newClient(): pg.Client {
+    const { host, port, database, user, password, ownerName } = this.#target;
+    const tls = encryptedTls(this.#target.tls);
+    const client = new pg.Client({
+      host,
+      port,
+      database,
+      user,
+      ...(password === undefined ? {} : { password }),
+      // Said also when it is false: left out, pg would look into the environment.
+      ssl: tls === undefined ? false : tlsOptionsOf(host, tls),
+      // Where the certificate proves nothing, the password proves who the server is.
+      enableChannelBinding: tls?.mode === 'require',
+      application_name: ownerName,
+      options: SESSION_OPTIONS,
+      keepAlive: true,
+      // Everything as text: xids and positions do not fit numbers.
+      types: { getTypeParser: () => (value: string) => value },
+    });
+    const gone = () => this.#drop(client);
+    client.on('error', gone);
+    client.on('end', gone);
     return client;
   }
 
@@ -197,6 +212,13 @@ export class ProbeConnection {
 
 class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
+}
+
+function connectFailure(error: unknown, tls: EncryptedTls | undefined): string {
+  // What the server itself said, and what the network did, is no matter of TLS.
+  const { syscall } = error as NodeJS.ErrnoException;
+  const plain = tls === undefined || !(error instanceof Error) || error instanceof pg.DatabaseError;
+  return plain || syscall !== undefined || !('code' in error) ? messageOf(error) : tlsFailure(error, tls);
 }
 
 function messageOf(error: unknown): string {

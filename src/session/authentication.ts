@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readSaslInitialResponse, readSaslResponse } from '../protocol/client-message.ts';
 import { CLIENT } from '../protocol/message-type.ts';
-import { SCRAM_SHA_256, type ScramFault, ScramServer, scramFaultError } from '../protocol/scram.ts';
+import { type ScramFault, ScramServer, scramFaultError } from '../protocol/scram.ts';
 import { mockVerifier, type ScramVerifier, verifierFor } from '../protocol/scram-keys.ts';
 import {
   AUTHENTICATION_OK,
@@ -44,15 +44,17 @@ export class Authentication {
   readonly #scram: ScramServer;
   #expects: 'initial' | 'response' = 'initial';
 
-  constructor(user: string, rules: AuthenticationRules) {
+  /** `endPoint`: what the client may bind its proof to, on an encrypted connection. */
+  constructor(user: string, rules: AuthenticationRules, endPoint?: Buffer) {
     this.#user = user;
     this.#rules = rules;
-    this.#scram = new ScramServer(rules.verifiers.get(user) ?? mockVerifier(user, rules.mockSecret));
+    const verifier = rules.verifiers.get(user) ?? mockVerifier(user, rules.mockSecret);
+    this.#scram = new ScramServer(verifier, { endPoint });
   }
 
   start(): AuthenticationStep {
     if (this.#rules.method === 'trust') return { kind: 'admitted', bytes: AUTHENTICATION_OK };
-    return { kind: 'send', bytes: authenticationSasl([SCRAM_SHA_256]) };
+    return { kind: 'send', bytes: authenticationSasl(this.#scram.mechanisms) };
   }
 
   /** Throws MalformedMessage for a frame that is not what it claims to be. */
@@ -62,11 +64,11 @@ export class Authentication {
     }
     if (this.#expects === 'initial') {
       const { mechanism, response } = readSaslInitialResponse(chunk, start, end);
-      if (mechanism !== SCRAM_SHA_256) {
+      if (!this.#scram.mechanisms.includes(mechanism)) {
         return refuse('client selected an invalid SASL authentication mechanism', SQLSTATE.protocolViolation);
       }
       if (response === null) return { kind: 'send', bytes: authenticationSaslContinue('') };
-      const step = this.#scram.first(response);
+      const step = this.#scram.first(response, mechanism);
       if (step.kind !== 'send') return this.#fault(step);
       this.#expects = 'response';
       return { kind: 'send', bytes: authenticationSaslContinue(step.message) };

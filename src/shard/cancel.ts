@@ -1,10 +1,12 @@
 // Cancel requests for one backend, each on a socket of its own; the server closes it once the backend has been signalled.
 // The rule: while a signal may still arrive, the connection belongs to whoever asked for it.
+import type { Socket } from 'node:net';
 import type { Clock } from '../kernel/clock.ts';
 import { cancelRequest } from '../protocol/client-message-writer.ts';
 import type { BackendKey } from './handshake.ts';
-import { openSocket } from './socket.ts';
+import { openEncryptedSocket, openSocket } from './socket.ts';
 import type { ShardTarget } from './target.ts';
+import { encryptedTls } from './tls.ts';
 
 const TIMEOUT_MS = 5_000;
 
@@ -47,21 +49,35 @@ export class Canceller {
 type CancelOutcome = 'delivered' | 'unknown';
 
 async function sendCancel(target: ShardTarget, backend: BackendKey, clock: Clock): Promise<CancelOutcome> {
-  const deadline = new AbortController();
-  const socket = openSocket(target);
-  const outcome = new Promise<CancelOutcome>((resolve) => {
+  const over = new AbortController();
+  const tooLate = clock.sleep(TIMEOUT_MS, over.signal).then(() => 'unknown' as const);
+  // A crash here leaves a cancel request that ends one statement or nothing; no transaction depends on it.
+  const outcome = await Promise.race([
+    tooLate,
+    delivered(target, cancelRequest(backend.pid, backend.key), over.signal),
+  ]);
+  over.abort();
+  return outcome;
+}
+
+/** The request on a socket of its own, encrypted as the target's connections are; the socket goes when `over` aborts. */
+async function delivered(target: ShardTarget, request: Buffer, over: AbortSignal): Promise<CancelOutcome> {
+  const tls = encryptedTls(target.tls);
+  let socket: Socket;
+  try {
+    socket = tls === undefined ? openSocket(target) : await openEncryptedSocket(target, tls, over);
+  } catch {
+    // Nothing was sent, but who asked for it cannot know what the server does now.
+    return 'unknown';
+  }
+  over.addEventListener('abort', () => socket.destroy(), { once: true });
+  return new Promise((resolve) => {
     let failed = false;
     socket.on('error', () => {
       failed = true;
     });
     socket.on('close', () => resolve(failed ? 'unknown' : 'delivered'));
     socket.resume();
-    socket.end(cancelRequest(backend.pid, backend.key));
-    void clock.sleep(TIMEOUT_MS, deadline.signal).then(() => resolve('unknown'));
+    socket.end(request);
   });
-  // A crash here leaves a cancel request that ends one statement or nothing; no transaction depends on it.
-  const result = await outcome;
-  deadline.abort();
-  socket.destroy();
-  return result;
 }

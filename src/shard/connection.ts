@@ -20,17 +20,17 @@ import {
 import type { BranchLink, CommandReply, ConnectionLost, ServerIdentity } from './branch-link.ts';
 import { Canceller } from './cancel.ts';
 import { CommandCollector } from './command-collector.ts';
+import { withinConnectTimeout } from './connect-deadline.ts';
 import { type BackendKey, Handshake, startupBytes } from './handshake.ts';
 import { Outbox } from './outbox.ts';
 import type { ReplySink } from './reply-sink.ts';
 import { FACTS_QUERY, readServerFacts, type ServerFacts } from './server-facts.ts';
-import { openSocket } from './socket.ts';
+import { endPointOf, hangUp, openEncryptedSocket, openSocket } from './socket.ts';
 import { ConnectFailure, type ConnectOptions, type ShardTarget } from './target.ts';
+import { encryptedTls } from './tls.ts';
 import { UnitQueue } from './unit-queue.ts';
 
 export type { ReplySink };
-
-const CLOSE_TIMEOUT_MS = 1_000;
 
 export class ServerConnection implements BranchLink {
   readonly target: ShardTarget;
@@ -57,7 +57,8 @@ export class ServerConnection implements BranchLink {
   #lost: ConnectionLost | undefined;
   #facts: ServerFacts | undefined;
 
-  private constructor(target: ShardTarget, { clock, frameBytesMax = SERVER_FRAME_BYTES_MAX }: ConnectOptions) {
+  private constructor(target: ShardTarget, socket: Socket, options: ConnectOptions) {
+    const { clock, frameBytesMax = SERVER_FRAME_BYTES_MAX } = options;
     this.target = target;
     this.#clock = clock;
     this.#canceller = new Canceller(target, clock);
@@ -68,7 +69,6 @@ export class ServerConnection implements BranchLink {
       },
       frameBytesMax,
     );
-    const socket = openSocket(target);
     this.#socket = socket;
     this.#outbox = new Outbox(socket);
     socket.on('data', (chunk) => this.#read(chunk));
@@ -78,27 +78,30 @@ export class ServerConnection implements BranchLink {
   }
 
   /** Connects, logs in and learns which server this is. Throws ConnectFailure, nothing else. */
-  static async connect(target: ShardTarget, options: ConnectOptions): Promise<ServerConnection> {
-    const connection = new ServerConnection(target, options);
-    const { clock, connectTimeoutMs, scramKeys = new ScramKeyCache() } = options;
-    const inTime = new AbortController();
-    void clock.sleep(connectTimeoutMs, inTime.signal).then(() => {
-      if (inTime.signal.aborted) return;
-      connection.#lose({ reason: 'timeout', message: `no connection within ${connectTimeoutMs} ms` });
+  static connect(target: ShardTarget, options: ConnectOptions): Promise<ServerConnection> {
+    return withinConnectTimeout(options, async (tooLate) => {
+      const tls = encryptedTls(target.tls);
+      const socket = tls === undefined ? openSocket(target) : await openEncryptedSocket(target, tls, tooLate);
+      const connection = new ServerConnection(target, socket, options);
+      const message = `no connection within ${options.connectTimeoutMs} ms`;
+      tooLate.addEventListener('abort', () => connection.#lose({ reason: 'timeout', message }), { once: true });
+      try {
+        await connection.#logIn(options.scramKeys ?? new ScramKeyCache(), endPointOf(socket));
+        return connection;
+      } catch (error) {
+        connection.destroy('connecting failed');
+        throw error instanceof MalformedMessage ? new ConnectFailure(target, 'protocol', error.message) : error;
+      }
     });
-    try {
-      connection.#canceller.backend = await new Promise<BackendKey>((succeeded, failed) => {
-        const reply = (bytes: Buffer) => connection.sendMore(bytes);
-        connection.send(startupBytes(target), new Handshake(target, { scramKeys, reply, succeeded, failed }));
-      });
-      connection.#facts = readServerFacts(target, await connection.command(FACTS_QUERY));
-      return connection;
-    } catch (error) {
-      connection.destroy('connecting failed');
-      throw error instanceof MalformedMessage ? new ConnectFailure(target, 'protocol', error.message) : error;
-    } finally {
-      inTime.abort();
-    }
+  }
+
+  async #logIn(scramKeys: ScramKeyCache, endPoint: Buffer | undefined): Promise<void> {
+    this.#canceller.backend = await new Promise<BackendKey>((succeeded, failed) => {
+      const reply = (bytes: Buffer) => this.sendMore(bytes);
+      const handshake = new Handshake(this.target, { scramKeys, endPoint, reply, succeeded, failed });
+      this.send(startupBytes(this.target), handshake);
+    });
+    this.#facts = readServerFacts(this.target, await this.command(FACTS_QUERY));
   }
 
   get shard(): string {
@@ -203,17 +206,12 @@ export class ServerConnection implements BranchLink {
   /** Says Terminate and waits for the server to hang up, at most a second; pending units are lost. */
   async close(): Promise<void> {
     if (this.#lost !== undefined) return;
-    const hungUp = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
     this.#outbox.push(TERMINATE);
     this.#outbox.flush();
-    this.#socket.end();
-    this.#socket.resume();
+    const gone = hangUp(this.#socket, this.#clock);
     this.#tellLost({ reason: 'destroyed', message: 'closed' });
-    const inTime = new AbortController();
     // A crash here leaves a server that notices the closed socket by itself.
-    await Promise.race([hungUp, this.#clock.sleep(CLOSE_TIMEOUT_MS, inTime.signal)]);
-    inTime.abort();
-    this.#socket.destroy();
+    await gone;
   }
 
   #read(chunk: Buffer): void {

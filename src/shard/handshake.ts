@@ -5,10 +5,11 @@
 //           ─▶ R sasl ─▶ p ─▶ R continue ─▶ p ─▶ R final ─▶ R ok ─▶
 //
 // The rule: once SCRAM began, the server must prove that it knows the password too before its OK counts.
+import { chooseBinding } from '../protocol/channel-binding.ts';
 import * as client from '../protocol/client-message-writer.ts';
 import { md5Response } from '../protocol/md5-password.ts';
 import { SERVER } from '../protocol/message-type.ts';
-import { SCRAM_SHA_256, ScramClient, type ScramKeyCache } from '../protocol/scram.ts';
+import { ScramClient, type ScramKeyCache } from '../protocol/scram.ts';
 import {
   type AuthenticationRequest,
   readAuthentication,
@@ -27,6 +28,8 @@ export interface BackendKey {
 
 export interface HandshakePorts {
   readonly scramKeys: ScramKeyCache;
+  /** What SCRAM binds to, on an encrypted connection: then nobody in between can pass our proof on. */
+  readonly endPoint: Buffer | undefined;
   /** Sends more of this unit. */
   reply(bytes: Buffer): void;
   succeeded(key: BackendKey): void;
@@ -130,12 +133,13 @@ export class Handshake implements ReplySink {
           this.#fail('authentication', `no password is configured for user "${user}"`);
           return;
         }
-        if (!request.mechanisms.includes(SCRAM_SHA_256)) {
+        const binding = chooseBinding(request.mechanisms, this.#ports.endPoint);
+        if (binding === undefined) {
           this.#fail('authentication', `the server offers only ${request.mechanisms.join(', ')}`);
           return;
         }
-        this.#scram = new ScramClient(password, this.#ports.scramKeys);
-        this.#ports.reply(client.saslInitialResponse(SCRAM_SHA_256, this.#scram.first()));
+        this.#scram = new ScramClient(password, this.#ports.scramKeys, { binding });
+        this.#ports.reply(client.saslInitialResponse(binding.mechanism, this.#scram.first()));
         return;
       }
       case 'sasl-continue':

@@ -4,6 +4,7 @@ import type { ScramKeyCache } from '../protocol/scram.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
 import { SQLSTATE } from '../protocol/sql-error.ts';
 import type { ConnectionLost } from './branch-link.ts';
+import type { ShardTls } from './tls.ts';
 
 export interface ShardTarget {
   /** Logical shard name. */
@@ -17,6 +18,8 @@ export interface ShardTarget {
   readonly password?: string | undefined;
   /** `as1:<cluster>:<instance>.<epoch>`: recovery fences older epochs by it, so clients never override it. */
   readonly applicationName: string;
+  /** undefined and `disable`: in clear. */
+  readonly tls?: ShardTls | undefined;
   /** More startup parameters, e.g. `options`. */
   readonly parameters?: Readonly<Record<string, string>> | undefined;
 }
@@ -40,12 +43,14 @@ export function addressOf({ host, port }: Pick<ShardTarget, 'host' | 'port'>): s
 /**
  * Why no connection came to be.
  * - unreachable, timeout: nothing or too late.
+ * - tls: no encryption to be had, or a certificate that does not prove who the server is.
  * - refused: the server said why (`cause`), e.g. 57P03 while it starts; authentication: so did it, or we could not answer.
  * - standby, unfit: it let us in, but it is not a primary, or not one that commits can rely on.
  */
 export type ConnectFailureKind =
   | 'unreachable'
   | 'timeout'
+  | 'tls'
   | 'refused'
   | 'authentication'
   | 'protocol'
