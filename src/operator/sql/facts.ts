@@ -176,8 +176,14 @@ export interface ShardSetup {
   readonly extensions: readonly string[];
   /** The first owns the database; all may use and create in schema public. */
   readonly users: readonly RoleWithPassword[];
+  /** Named by role-names.ts. */
   readonly resolver: RoleWithPassword;
   readonly metrics: RoleWithPassword;
+  /**
+   * True where the server was made by the operator: a role that exists already gets the password that is written here.
+   * On a guest's server only roles that were made for this cluster do.
+   */
+  readonly serverIsOurs: boolean;
 }
 
 /** Something that could not be done, with what to do about it. */
