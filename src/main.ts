@@ -17,6 +17,13 @@ function wholeNumber(min: number, max: number): (text: string) => number {
   };
 }
 
+function transactionKeys(text: string): string[] {
+  const keys = text.split(',').filter((key) => key !== '');
+  const wrong = keys.find((key) => !/^\d{1,15}\.\d{1,15}$/.test(key));
+  if (wrong !== undefined) throw new InvalidArgumentError(`"${wrong}" is not <epoch>.<seq>`);
+  return keys;
+}
+
 const program = new Command('atomshard')
   .description('Sharded PostgreSQL whose cross-shard transactions are atomic and stay atomic through every crash.')
   .version(version)
@@ -85,6 +92,17 @@ wal
   .action(async (directory: string, options: { yes?: boolean; loseAcknowledged?: boolean }) => {
     const { walRepair } = await import('./proxy/wal-commands.ts');
     process.exit(await walRepair(directory, options));
+  });
+
+wal
+  .command('evidence <directory>')
+  .description('what a stopped proxy decided, as JSON lines for the operator; locks the log while it reads')
+  .option('--ids <list>', 'also the word about these transactions: <epoch>.<seq>,…', transactionKeys, [])
+  .option('--wait-seconds <n>', 'how long to wait for the lock', wholeNumber(0, 3_600), 0)
+  .addHelpText('after', '\nExit codes: 0 read, 3 locked by a process that lives, or not readable.')
+  .action(async (directory: string, options: { ids: string[]; waitSeconds: number }) => {
+    const { walEvidence } = await import('./proxy/wal-commands.ts');
+    process.exit(await walEvidence(directory, options));
   });
 
 await program.parseAsync();

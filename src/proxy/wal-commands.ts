@@ -1,10 +1,14 @@
-// `atomshard wal dump | verify | repair`: what a person sees of a log directory, and the one way to change a damaged one.
-// Nothing is changed without a copy, without a plan that was shown, and without a yes.
+// `atomshard wal dump | verify | repair | evidence`: what a person, or the operator, sees of a log directory, and the one
+// way to change a damaged one. Nothing is changed without a copy, without a plan that was shown, and without a yes.
 import { createInterface } from 'node:readline/promises';
+import { systemClock } from '../kernel/clock.ts';
 import { DECISION_TAG, decodeRecord } from '../transaction/decision-record.ts';
+import { dumpEvidence, type EvidenceDump } from '../transaction/evidence-dump.ts';
+import { type EvidenceReport, renderEvidence } from '../transaction/evidence-lines.ts';
 import { renderTransactionId } from '../transaction/gid.ts';
 import { dumpWal } from '../wal/dump.ts';
-import { WalError } from '../wal/errors.ts';
+import { WalError, WalLockedError } from '../wal/errors.ts';
+import { holdAtRest } from '../wal/log-at-rest.ts';
 import { describePlan, performRepair, planRepair } from '../wal/repair.ts';
 import { verifyWal } from '../wal/verify.ts';
 
@@ -69,6 +73,42 @@ export function walRepair(directory: string, options: { yes?: boolean; loseAckno
     say('The log opens again.');
     return 0;
   });
+}
+
+export interface EvidenceOptions {
+  /** `<epoch>.<seq>` */
+  readonly ids: readonly string[];
+  readonly waitSeconds: number;
+}
+
+/**
+ * What a dead owner's log says, for whoever ends its transactions. The log is locked meanwhile, so a living owner shows:
+ * exit code 0 read, 3 locked or not readable; the report says it all either way.
+ */
+export async function walEvidence(directory: string, { ids, waitSeconds }: EvidenceOptions): Promise<number> {
+  const report = await readEvidence(directory, new Set(ids), waitSeconds * 1_000);
+  for (const line of renderEvidence(report)) say(line);
+  return report.kind === 'read' ? 0 : EXIT_REFUSED;
+}
+
+async function readEvidence(directory: string, ids: ReadonlySet<string>, waitMs: number): Promise<EvidenceReport> {
+  try {
+    const log = await holdAtRest(directory, { holder: 'atomshard wal evidence', clock: systemClock, waitMs });
+    if (log === null) return { kind: 'read', dump: noLog(ids), lastHolder: null };
+    try {
+      return { kind: 'read', dump: await dumpEvidence(log.reader, ids), lastHolder: log.lastHolder ?? null };
+    } finally {
+      log.release();
+    }
+  } catch (error) {
+    if (error instanceof WalLockedError) return { kind: 'locked', holder: error.holder };
+    return { kind: 'unreadable', message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function noLog(ids: ReadonlySet<string>): EvidenceDump {
+  const words = new Map([...ids].map((id) => [id, { kind: 'lost' } as const]));
+  return { status: 'empty', walId: null, epoch: 0, firstEpoch: 0, problems: [], live: [], words };
 }
 
 async function confirmed(): Promise<boolean> {

@@ -5,6 +5,7 @@ export const ALARM_MEANING = {
     'a participant committed although the intact log has no decision: the log lost one, or somebody interfered',
   DecisionPruned: 'the transaction is older than the decisions that the log still keeps',
   WalLost: 'this instance prepared the transaction under a log that is gone: the volume was lost or replaced',
+  WalDamaged: 'the log is damaged, and what can be read of it has no decision about the transaction',
   NewerEpoch: 'a later run of this instance prepared it: this process is stale, or its log was restored from a copy',
   HeuristicMixed: 'the transaction is committed on one shard and aborted on another',
   HeuristicRollback: 'decided COMMIT, but a participant is rolled back: somebody resolved it by hand',

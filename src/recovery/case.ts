@@ -66,6 +66,8 @@ export function evidenceOf(logged: LoggedEvidence | undefined): LogEvidence {
       return 'none';
     case 'below-watermark':
       return 'pruned';
+    case 'damaged':
+      return 'damaged';
     case 'lost':
     case undefined:
       return 'lost';

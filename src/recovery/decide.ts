@@ -41,7 +41,9 @@ export type ParticipantCondition = keyof typeof PARTICIPANT_CONDITIONS;
 
 const OURS: readonly Owner[] = ['self-idle', 'fenced'];
 const DRIVEN: readonly Owner[] = ['self-driving', 'alive'];
-const GONE: readonly LogEvidence[] = ['pruned', 'lost'];
+const GONE: readonly LogEvidence[] = ['pruned', 'lost', 'damaged'];
+/** A record that cannot be read now may be read tomorrow, from a copy: what it says must not have been denied by then. */
+const GONE_FOR_GOOD: readonly LogEvidence[] = ['pruned', 'lost'];
 
 /**
  * The table, top to bottom; the first row that matches decides. `docs/RECOVERY.md` shows it and a test compares the two.
@@ -81,12 +83,13 @@ export const DECISION_ROWS: readonly DecisionRow[] = [
   { name: 'lost-unreachable', log: GONE, participants: 'some U', owner: OURS, verdict: 'hold-retry' },
   {
     name: 'lost-all-prepared',
-    log: GONE,
+    log: GONE_FOR_GOOD,
     participants: 'all P, list complete, no early-ack flag',
     owner: OURS,
     verdict: 'abort',
   },
-  // Everything else: P with the early-ack flag, a cut list, N or F mixed with P, or a branch that is busy just now.
+  // Everything else: P with the early-ack flag, a cut list, N or F mixed with P, a branch that is busy just now, or a
+  // damaged log that has not been repaired.
   { name: 'lost-the-rest', log: GONE, participants: 'any', owner: OURS, verdict: 'hold-ask' },
 ];
 
@@ -99,6 +102,7 @@ export const ALARM_ROWS: readonly {
   { log: 'any', participants: 'both C and A', alarm: 'HeuristicMixed' },
   { log: ['lost'], participants: 'any', alarm: 'WalLost' },
   { log: ['pruned'], participants: 'any', alarm: 'DecisionPruned' },
+  { log: ['damaged'], participants: 'any', alarm: 'WalDamaged' },
 ];
 
 /** The verdict on `evidence`; total: every evidence with at least one participant has exactly one. */

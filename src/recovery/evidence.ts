@@ -39,7 +39,8 @@ export interface ParticipantEvidence extends BranchIdentity {
  * What the decision log says:
  * commit: a COMMIT record at or below the committed position · abort: a tombstone · uncertain-*: a COMMIT record above
  * it, and what the replicating engine answered · none: intact, above the prune watermark, no record · pruned: below that
- * watermark · lost: the log that would know is gone, damaged in that range, or retired.
+ * watermark · lost: the log that would know is gone, was cut by a repair, or is retired · damaged: no record in what is
+ * readable of a damaged log, which somebody may yet repair from a copy.
  */
 export type LogEvidence =
   | 'commit'
@@ -49,7 +50,8 @@ export type LogEvidence =
   | 'uncertain-down'
   | 'none'
   | 'pruned'
-  | 'lost';
+  | 'lost'
+  | 'damaged';
 
 export const LOG_EVIDENCE = [
   'commit',
@@ -60,6 +62,7 @@ export const LOG_EVIDENCE = [
   'none',
   'pruned',
   'lost',
+  'damaged',
 ] as const satisfies LogEvidence[];
 
 /**

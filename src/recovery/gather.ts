@@ -109,7 +109,10 @@ function oddities(one: Case, transaction: string, subject: RecoverySubject, prob
   return alarms;
 }
 
-async function fenceAll({ cluster, instance, epoch }: RecoverySubject, probes: Probes, alarms: Alarm[]) {
+async function fenceAll(subject: RecoverySubject, probes: Probes, alarms: Alarm[]) {
+  const { cluster, instance, epoch } = subject;
+  // Who acts for a dead instance ends its last run as well; who is the instance is its last run.
+  const before = subject.ownership === 'fenced' ? epoch + 1 : epoch;
   const failed = new Set<string>();
   const reached = new Map<string, ShardProbe>();
   const unreached = new Map<string, string>();
@@ -117,7 +120,7 @@ async function fenceAll({ cluster, instance, epoch }: RecoverySubject, probes: P
   await Promise.all(
     [...probes.values()].map(async (probe) => {
       // A crash here leaves backends of dead runs ended: nobody was waiting for them.
-      const fenced = await probe.fence(cluster, instance, epoch);
+      const fenced = await probe.fence(cluster, instance, before);
       if (fenced.kind === 'absent' && fenced.cause !== 'refused') {
         unreached.set(probe.shard, fenced.why);
         return;

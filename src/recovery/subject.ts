@@ -5,7 +5,7 @@ import type { DecisionLog } from '../transaction/decision-log.ts';
 export interface RecoverySubject {
   readonly cluster: string;
   readonly instance: string;
-  /** Backends of earlier epochs are fenced; transactions of later ones are somebody else's. */
+  /** Backends of earlier epochs are fenced, and of this one when ownership is fenced; transactions of later ones are somebody else's. */
   readonly epoch: number;
   /** self: this process is the instance. fenced: somebody made sure that the instance cannot act. */
   readonly ownership: 'self' | 'fenced';

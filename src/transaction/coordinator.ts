@@ -19,6 +19,8 @@ export type { Branch } from './plan-commit.ts';
 export interface CommitObserver {
   /** A commit over two or more branches ended for its client. Milliseconds from COMMIT to the answer. */
   ended?(way: 'one-phase' | 'two-phase', outcome: CommitOutcome['kind'], elapsedMs: number): void;
+  /** A transaction with one branch ended for its client. */
+  single?(outcome: CommitOutcome['kind']): void;
   /** Several writers were committed without prepare, because two-phase commit is switched off. */
   unsafe?(writers: number): void;
 }
@@ -49,8 +51,8 @@ const ASK_XID = 'SELECT pg_catalog.pg_current_xact_id_if_assigned()';
 const PREPARE_WAIT_MS = 60_000;
 
 export class Coordinator {
+  /** Waits and switches are read at each use: a reload may have changed them. */
   readonly #deps: CoordinatorDeps;
-  readonly #prepareWaitMs: number;
   /** From before the first PREPARE until END, or until an abort is complete on every shard. */
   readonly #driving = new Map<string, TwoPhaseRun>();
   /** Two-phase commits whose client still waits. */
@@ -63,7 +65,10 @@ export class Coordinator {
 
   constructor(deps: CoordinatorDeps) {
     this.#deps = deps;
-    this.#prepareWaitMs = deps.prepareWaitMs ?? PREPARE_WAIT_MS;
+  }
+
+  get #prepareWaitMs(): number {
+    return this.#deps.prepareWaitMs ?? PREPARE_WAIT_MS;
   }
 
   /**
@@ -74,7 +79,11 @@ export class Coordinator {
     const [only] = branches;
     this.#running++;
     try {
-      if (branches.length === 1 && only !== undefined) return await commitOnlyBranch(only, this.#deps.resolver);
+      if (branches.length === 1 && only !== undefined) {
+        const outcome = await commitOnlyBranch(only, this.#deps.resolver);
+        this.#deps.observer?.single?.(outcome.kind);
+        return outcome;
+      }
       const startedMs = this.#deps.clock.monotonicMs();
       const { way, outcome } = await this.#commitMany(branches);
       this.#deps.observer?.ended?.(way, outcome.kind, this.#deps.clock.monotonicMs() - startedMs);

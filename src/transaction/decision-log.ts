@@ -9,10 +9,10 @@ import { assert } from '../kernel/assert.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { WalErrorCode } from '../wal/errors.ts';
-import { type Positions, WalError, type WalIdentity } from '../wal/wal.ts';
+import { type Positions, type Statistics, WalError, type WalIdentity } from '../wal/wal.ts';
 import { type CommitDecision, DECISION_TAG, encodeCheckpoint, encodeCommit, encodeId } from './decision-record.ts';
 import { DecisionReplay } from './decision-replay.ts';
-import type { DecisionWal, LoggedRecord, OpenedDecisionWal } from './decision-wal.ts';
+import type { DecisionWal, LoggedRecord, LogSegment, OpenedDecisionWal } from './decision-wal.ts';
 import { type TransactionId, transactionKey } from './gid.ts';
 import { type LogEvidence, searchLog } from './log-evidence.ts';
 import { pruneLog, type Retention } from './log-retention.ts';
@@ -92,6 +92,21 @@ export class DecisionLog {
   /** Resolves, once, when the log failed. Nothing is acknowledged after that; the process is expected to exit. */
   get failed(): Promise<unknown> {
     return this.#wal.failed;
+  }
+
+  /** True once the log has failed; see `failed`. */
+  get hasFailed(): boolean {
+    return this.#dead;
+  }
+
+  /** Groups, records and bytes written by this run. */
+  get statistics(): Statistics {
+    return this.#wal.statistics ?? { groups: 0, records: 0, bytes: 0 };
+  }
+
+  /** Segments that are kept, oldest first; the last one is being written. */
+  segments(): readonly LogSegment[] {
+    return this.#wal.segments();
   }
 
   /** Decisions without END, oldest first. */

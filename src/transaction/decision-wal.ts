@@ -1,5 +1,5 @@
 // What the decision log needs from the write-ahead log, no more; src/wal provides it, and a fake in memory for tests.
-import type { Admission, Positions, WalIdentity } from '../wal/wal.ts';
+import type { Admission, Positions, Statistics, WalIdentity } from '../wal/wal.ts';
 
 export interface LoggedRecord {
   readonly lsn: number;
@@ -22,6 +22,8 @@ export interface OpenedDecisionWal {
 export interface DecisionWal {
   readonly positions: Positions;
   readonly failed: Promise<unknown>;
+  /** Absent in fakes. */
+  readonly statistics?: Statistics;
   /** Called at every rotation; the bytes become the first record of the new segment. */
   onCheckpointDue: () => Uint8Array;
   append(tag: number, payload: Uint8Array): Promise<number>;

@@ -11,6 +11,7 @@ import { transactionKey } from './gid.ts';
  * - none-above-watermark: no record, and the log is whole at that id: nothing was decided, presume abort.
  * - below-watermark: no record, but one may have been pruned.
  * - lost: the id is from before this log existed or from after its end: another volume, a lost or an older one.
+ * - damaged: no record in what is readable, but not all is: one may be in what is not, and may yet be read from a copy.
  */
 export type LogEvidence =
   | {
@@ -23,7 +24,8 @@ export type LogEvidence =
   | { readonly kind: 'abort' }
   | { readonly kind: 'none-above-watermark' }
   | { readonly kind: 'below-watermark' }
-  | { readonly kind: 'lost' };
+  | { readonly kind: 'lost' }
+  | { readonly kind: 'damaged' };
 
 /** Looks at the live decisions, then, only for ids it did not find, at every retained record. */
 export async function searchLog(
@@ -86,7 +88,8 @@ function missing(key: string, watermark: IdPosition): LogEvidence {
   return { kind: orderOf(positionOf(key), watermark) > 0 ? 'none-above-watermark' : 'below-watermark' };
 }
 
-function positionOf(key: string): IdPosition {
+/** The inverse of transactionKey. */
+export function positionOf(key: string): IdPosition {
   const [epoch, seq] = key.split('.');
   return { epoch: Number(epoch), seq: Number(seq) };
 }

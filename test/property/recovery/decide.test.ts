@@ -41,6 +41,7 @@ function judge({ log, owner, participants: all, complete, earlyAcknowledged }: T
   if (log === 'none' || has('A')) return 'abort';
   if (has('I')) return 'terminate';
   if (has('U')) return 'hold-retry';
+  if (log === 'damaged') return 'hold-ask';
   return all.every((one) => one.state === 'P') && complete && !earlyAcknowledged ? 'abort' : 'hold-ask';
 }
 
