@@ -8,7 +8,8 @@ export interface Armed {
   readonly participant?: number;
   /** How often to pass before acting. */
   readonly skip: number;
-  readonly signal: 'SIGKILL' | 'SIGSTOP';
+  /** SIGCONT does nothing to a process that runs: it only holds the place. */
+  readonly signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT';
   /** Holds this one place for so long before acting, while everything else goes on: that is how halves come about. */
   readonly holdMs?: number;
 }
@@ -22,8 +23,14 @@ function act(signal: Armed['signal']): void {
 }
 
 export class Trigger {
+  readonly #onReached: (armed: Armed) => void;
   #armed: Armed | undefined;
   #passed = 0;
+
+  /** `onReached` runs before anything is done or held. */
+  constructor(onReached: (armed: Armed) => void = () => undefined) {
+    this.#onReached = onReached;
+  }
 
   arm(order: Armed): void {
     this.#armed = order;
@@ -37,6 +44,7 @@ export class Trigger {
     if (armed.participant !== undefined && participant !== armed.participant) return;
     if (this.#passed++ < armed.skip) return;
     this.#armed = undefined;
+    this.#onReached(armed);
     if (armed.holdMs !== undefined) return sleep(armed.holdMs).then(() => act(armed.signal));
     act(armed.signal);
   }

@@ -8,6 +8,26 @@ import { IMAGE_TAGS } from './names.ts';
 import { buildStages, performLastStage } from './stages.ts';
 import { busyboxProgram } from './system.ts';
 
+/** What the image for end-to-end tests has besides: the product under orders, and process 1 that runs it as a child. */
+export const E2E_FILES = ['e2e/program', 'crash/trigger.ts', 'crash/sync-hook.ts'] as const;
+export const E2E_ENTRYPOINT = ['/usr/local/bin/node', '/app/test/e2e/program/entry.ts'] as const;
+
+/** The product's image with control points that tests can reach; never shipped. */
+export function atomshardE2eImage(folders: Folders, context: string): ImageRecipe {
+  const product = atomshardImage(folders, context);
+  const added = E2E_FILES.map((file) => path.join(context, 'test', file));
+  return {
+    name: 'atomshard-e2e',
+    alias: IMAGE_TAGS['atomshard-e2e'],
+    inputs: { texts: product.inputs.texts, paths: [...product.inputs.paths, ...added] },
+    assemble: async (rootfs) => {
+      const config = await product.assemble(rootfs);
+      for (const file of E2E_FILES) rootfs.copy(path.join(context, 'test', file), `/app/test/${file}`);
+      return { ...config, Entrypoint: E2E_ENTRYPOINT };
+    },
+  };
+}
+
 /** The recipe from the Dockerfile of `context`, the project's folder. */
 export function atomshardImage(folders: Folders, context: string): ImageRecipe {
   const dockerfile = readFileSync(path.join(context, 'Dockerfile'), 'utf8');

@@ -2,7 +2,7 @@
 import type { Folders } from '../harness/folders.ts';
 import { ensurePackages, FOR_IMAGES, FOR_POSTGRES_IMAGES, type Requirement } from '../harness/packages.ts';
 import type { Report } from '../harness/report.ts';
-import { atomshardImage } from './atomshard.ts';
+import { atomshardE2eImage, atomshardImage } from './atomshard.ts';
 import { clientImage } from './client.ts';
 import { type BuiltImage, ensureImage, type ImageRecipe } from './image.ts';
 import { type ImageName, PROJECT_ROOT } from './names.ts';
@@ -25,6 +25,7 @@ const WITH_POSTGRES_CLIENTS = [...FOR_IMAGES, ...FOR_POSTGRES_IMAGES];
 const CATALOGUE: Record<ImageName, Entry> = {
   busybox: { recipe: busyboxImage, packages: FOR_IMAGES },
   atomshard: { recipe: (folders) => atomshardImage(folders, PROJECT_ROOT), packages: FOR_IMAGES },
+  'atomshard-e2e': { recipe: (folders) => atomshardE2eImage(folders, PROJECT_ROOT), packages: FOR_IMAGES },
   'postgres-18': { recipe: () => postgres18Image(PROJECT_ROOT), packages: WITH_POSTGRES_CLIENTS },
   'postgres-15': { recipe: postgres15Image, packages: FOR_IMAGES },
   'pg-client': { recipe: () => clientImage(PROJECT_ROOT), packages: WITH_POSTGRES_CLIENTS },

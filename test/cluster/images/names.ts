@@ -7,6 +7,7 @@ export const PROJECT_ROOT = path.resolve(import.meta.dirname, '../../..');
 export const IMAGE_TAGS = {
   busybox: '1',
   atomshard: 'dev',
+  'atomshard-e2e': '1',
   'postgres-18': '18',
   'postgres-15': '15',
   'pg-client': '1',

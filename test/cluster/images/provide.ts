@@ -5,6 +5,7 @@ import type { Cluster } from '../harness/cluster.ts';
 import { run } from '../harness/command.ts';
 import type { Folders } from '../harness/folders.ts';
 import type { Report } from '../harness/report.ts';
+import { E2E_ENTRYPOINT, E2E_FILES } from './atomshard.ts';
 import { buildImages } from './catalogue.ts';
 import { contextSources, parseDockerfile } from './dockerfile.ts';
 import { type BuiltImage, imageKey } from './image.ts';
@@ -74,6 +75,16 @@ async function withDocker(name: ImageName): Promise<BuiltImage> {
   if (known !== undefined) {
     await run(['docker', 'pull', '--quiet', known]);
     return { name, reference: known, archive: '' };
+  }
+  if (name === 'atomshard-e2e') {
+    const { reference: product } = await withDocker('atomshard');
+    const files = E2E_FILES.map((file) => path.join(PROJECT_ROOT, 'test', file));
+    const dockerfile = `FROM ${product}\n${E2E_FILES.map((file) => `COPY ${file} /app/test/${file}\n`).join('')}ENTRYPOINT ${JSON.stringify(E2E_ENTRYPOINT)}\n`;
+    const reference = `localhost/${name}:${imageKey({ name, inputs: { texts: [dockerfile], paths: files } }, PROJECT_ROOT)}`;
+    await run(['docker', 'build', '--tag', reference, '--file', '-', path.join(PROJECT_ROOT, 'test')], {
+      input: dockerfile,
+    });
+    return { name, reference, archive: '' };
   }
   if (name === 'atomshard') {
     const dockerfile = readFileSync(path.join(PROJECT_ROOT, 'Dockerfile'), 'utf8');
