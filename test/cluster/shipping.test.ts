@@ -8,6 +8,7 @@ import { testNamespace } from './harness/namespaces.ts';
 import { PROJECT_ROOT } from './images/names.ts';
 import {
   CLUSTER_CHART,
+  HELM_BUILD_MS,
   helmFor,
   INSTALL_FILE,
   type Manifest,
@@ -31,7 +32,7 @@ describe.skipIf(noCluster)('charts', () => {
   beforeAll(async () => {
     ({ cluster } = await openTestCluster([]));
     helm = (await helmFor(cluster))('shipping');
-  });
+  }, HELM_BUILD_MS);
 
   const template = async (release: string, chart: string, values: Parameters<typeof settings>[0] = {}) =>
     objectsIn(await helm.run(['template', release, chart, ...settings(values)]));

@@ -23,6 +23,9 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
+/** For a hook in which Helm may have to be built first. */
+export const HELM_BUILD_MS = 900_000;
+
 /** Helm for namespaces of `cluster`; builds the program where there is none. */
 export async function helmFor(cluster: Cluster): Promise<(namespace: string) => Helm> {
   const program = await ensureHelm(foldersFrom(process.env), silentReport);
