@@ -1,8 +1,9 @@
 // TLS towards a shard: what to ask of its certificate, and the certificates of the CAs it is checked with.
 // The rule: a CA file is looked at for every new connection, so a changed one counts from the next connection on.
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, checkServerIdentity, createSecureContext, type SecureContext } from 'node:tls';
+import { fileFingerprint } from '../kernel/file-fingerprint.ts';
 
 /** `require` encrypts and does not look at the certificate, as in libpq; `verify-full` checks chain and name. */
 export type ShardTls =
@@ -14,7 +15,9 @@ export type ShardTls =
       readonly caFile: string;
       /** The name that the certificate must carry; the shard's host when left out. */
       readonly serverName?: string | undefined;
-    };
+    }
+  /** The same with the CA certificates themselves, for who has them from elsewhere than a file. */
+  | { readonly mode: 'verify-full'; readonly caPem: string; readonly serverName?: string | undefined };
 
 export type EncryptedTls = Exclude<ShardTls, { readonly mode: 'disable' }>;
 
@@ -36,7 +39,8 @@ export function tlsOptionsOf(host: string, tls: EncryptedTls): ConnectionOptions
   const name = tls.serverName ?? host;
   return {
     ...sniOf(name),
-    secureContext: contextOf(tls.caFile),
+    secureContext:
+      'caPem' in tls ? createSecureContext({ ca: tls.caPem, minVersion: MIN_VERSION }) : contextOf(tls.caFile),
     rejectUnauthorized: true,
     // Node would check the name that it sent, which is none for an address.
     checkServerIdentity: (_sent, certificate) => checkServerIdentity(name, certificate),
@@ -48,7 +52,7 @@ export function tlsFailure(error: Error, tls: EncryptedTls): string {
   const { code = '' } = error as NodeJS.ErrnoException;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `its certificate is for another name: ${error.message}`;
   if (tls.mode === 'verify-full' && CERTIFICATE_FAULT.test(code)) {
-    return `its certificate is not trusted by ${tls.caFile}: ${error.message} (${code})`;
+    return `its certificate is not trusted by ${'caPem' in tls ? 'the given CA' : tls.caFile}: ${error.message} (${code})`;
   }
   return `the TLS handshake failed: ${error.message}`;
 }
@@ -72,7 +76,7 @@ const known = new Map<string, Known>();
 function contextOf(caFile: string): SecureContext {
   try {
     // Looked at before it is read: when it changes in between, the next connection reads it again.
-    const seen = fingerprint(caFile);
+    const seen = fileFingerprint(caFile);
     const before = known.get(caFile);
     if (before?.seen === seen) return before.context;
     const ca = readFileSync(caFile, 'utf8');
@@ -85,10 +89,4 @@ function contextOf(caFile: string): SecureContext {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CaFileError(`the CA file ${caFile} cannot be used: ${reason}`, { cause: error });
   }
-}
-
-/** Follows links: in a pod the file is one, and is exchanged as a whole. */
-function fingerprint(file: string): string {
-  const { ino, size, mtimeMs, ctimeMs } = statSync(file);
-  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 }

@@ -1,73 +1,18 @@
 // What the recovery reconciler is told and what it answers, as values: the rest of the operator codes against this file only.
 // The rule: whatever could not be seen is said to be unknown, and nothing unknown is counted as clean.
-import type { ShardedClusterStatus } from '../api/sharded-cluster.generated.ts';
-import type { ClaimObject, PodObject } from '../diagnosis/children.ts';
-import type { KubeObject } from '../kube/resource.ts';
-import type { Asked, ProxyFacts, ShardFacts, SqlTarget } from '../sql/facts.ts';
-
-/** The ShardedCluster that all of it is about. */
-export interface ClusterRef {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-}
-
-/** What is seen of one proxy of the spec, or of one that is no longer in it but left a pod, a claim or an answer. */
-export interface ProxySight {
-  /** `proxy-<ordinal>`. */
-  readonly instance: string;
-  /** False for one that is scaled away, or of a cluster that is shut down: it is not expected back. */
-  readonly wanted: boolean;
-  readonly pod: PodObject | null;
-  /** `wal-<c>-proxy-<n>`. */
-  readonly claim: ClaimObject | null;
-  /** Its answer to SHOW STATUS; null where nobody asked because there is no pod. */
-  readonly facts: Asked<ProxyFacts> | null;
-}
-
-export interface JobObject extends KubeObject {
-  readonly spec?: { readonly suspend?: boolean };
-  readonly status?: {
-    readonly active?: number;
-    readonly succeeded?: number;
-    readonly failed?: number;
-    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[];
-  };
-}
-
-/** How the pod that reads a log is made; the same as for a proxy's pod where it matters. */
-export interface ReaderPod {
-  readonly image: string;
-  readonly imagePullPolicy?: string;
-  readonly imagePullSecrets?: readonly { readonly name: string }[];
-  readonly nodeSelector?: Readonly<Record<string, string>>;
-  readonly tolerations?: readonly object[];
-  readonly serviceAccountName?: string;
-}
+import type { Observation } from '../cluster/observation.ts';
+import type { SqlTarget } from '../sql/facts.ts';
 
 /** Everything that one step may look at. Gathered by the caller; a step asks nobody and waits for nothing. */
 export interface RecoveryContext {
-  readonly cluster: ClusterRef;
-  /** status.clusterId: the first part of every gid of ours. */
-  readonly clusterId: string;
-  readonly policy: 'Resolve' | 'Hold';
-  readonly gracePeriodMs: number;
-  /** spec.paused: report, and change nothing. */
-  readonly paused: boolean;
-  readonly reader: ReaderPod;
-  /** Where the shards are, and as whom to log in: the superuser, or an external shard's own role. Retired ones too. */
-  readonly shards: readonly SqlTarget[];
-  /** The last look at each shard, by name. */
-  readonly shardFacts: ReadonlyMap<string, Asked<ShardFacts>>;
-  readonly proxies: readonly ProxySight[];
-  /** Labelled atomshard.dev/recovery, of this cluster. */
-  readonly jobs: readonly JobObject[];
-  /** Pods of those Jobs. */
-  readonly jobPods: readonly PodObject[];
-  /** The status as it was last written; it remembers walIds, epochs and since when something is lost. */
-  readonly status: ShardedClusterStatus | undefined;
-  /** Milliseconds since the Unix epoch. */
-  readonly nowMs: number;
+  readonly observation: Observation;
+  /**
+   * How to log in to each shard of the observation as the superuser (or as an external shard's own role), by name; one
+   * that has no address now, or whose password is not known, is left out.
+   */
+  readonly shardTargets: ReadonlyMap<string, SqlTarget>;
+  /** The operator's own: with it a log is read when the proxy's image is what is broken. */
+  readonly image: string;
 }
 
 /**
