@@ -1,4 +1,5 @@
 // The real probe of one shard, over two connections: looking is never queued behind a COMMIT PREPARED that waits.
+import pg from 'pg';
 import type { Clock } from '../kernel/clock.ts';
 import type { CommandReply } from '../shard/branch-link.ts';
 import { gidPrefix, parseOwnerName } from '../transaction/gid.ts';
@@ -47,6 +48,7 @@ export class PgShardProbe implements ShardProbe {
   readonly #acting: ProbeConnection;
   readonly #clock: Clock;
   readonly #fenceTimeoutMs: number;
+  #resolving: Promise<unknown> = Promise.resolve();
 
   /** Connects to nothing yet; each question does when it must. */
   constructor(options: PgShardProbeOptions) {
@@ -139,11 +141,29 @@ export class PgShardProbe implements ShardProbe {
 
   resolve(gid: string, verdict: 'commit' | 'abort'): Promise<CommandReply> {
     const verb = verdict === 'commit' ? 'COMMIT PREPARED' : 'ROLLBACK PREPARED';
-    return this.#acting.run(`${verb} '${gid.replaceAll("'", "''")}'`);
+    // One after another, so that nobody changes the role between two statements of this one.
+    const reply = this.#resolving.then(() => this.#resolveAsOwner(gid, `${verb} ${pg.escapeLiteral(gid)}`));
+    this.#resolving = reply;
+    return reply;
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#looking.close(), this.#acting.close()]);
+  }
+
+  /**
+   * Only a superuser or the owner may finish a prepared transaction. A role that is neither becomes the owner, and stays so
+   * on this connection: the next one is most likely the same owner's.
+   */
+  async #resolveAsOwner(gid: string, command: string): Promise<CommandReply> {
+    const reply = await this.#acting.run(command);
+    if (reply.kind !== 'error' || reply.error.code !== '42501') return reply;
+    const owners = await this.#ask('SELECT owner FROM pg_prepared_xacts WHERE gid = $1', [gid]);
+    const owner = owners.kind === 'answer' ? owners.value[0]?.[0] : undefined;
+    if (owner == null) return reply;
+    // Whatever happens from here on, the branch is prepared or finished, and the next pass comes back to it.
+    const became = await this.#acting.run(`SET ROLE ${pg.escapeIdentifier(owner)}`);
+    return became.kind === 'complete' ? this.#acting.run(command) : became;
   }
 
   /** Ends the backends that match and waits: gone from pg_stat_activity means that their transactions are over. */

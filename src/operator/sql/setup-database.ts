@@ -1,6 +1,6 @@
 // The database of a shard, its extensions, and what users may do in it: what is there already stays as it is.
 import pg from 'pg';
-import { ask, attempt, type SetupRun } from './setup-run.ts';
+import { ask, attempt, notAllowed, type SetupRun, SetupStopped } from './setup-run.ts';
 import type { SqlSession } from './sql-session.ts';
 
 const { escapeIdentifier } = pg;
@@ -42,23 +42,42 @@ const RIGHTS = `
          has_schema_privilege(oid, (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public'), 'CREATE')
     FROM pg_catalog.pg_roles, current_database() AS d WHERE rolname = ANY ($1)`;
 
+interface Right {
+  readonly role: string;
+  readonly right: string;
+  /** As in GRANT … ON. */
+  readonly on: string;
+}
+
+const grantOf = ({ role, right, on }: Right) => `GRANT ${right} ON ${on} TO ${escapeIdentifier(role)}`;
+
 /** All roles may connect; all users may use and create in schema public, and the first may create schemas. */
 export async function setUpRights(run: SetupRun, session: SqlSession): Promise<void> {
+  for (const right of await missingRights(run, session)) {
+    const { role } = right;
+    const sql = grantOf(right);
+    // A GRANT by somebody who may not grant is often only a warning, so a look afterwards tells what was done.
+    const reply = await session.run(sql);
+    if (reply.kind === 'failed' && reply.failure.kind !== 'refused') throw new SetupStopped(reply.failure);
+    const refused = (await missingRights(run, session)).some((left) => grantOf(left) === sql);
+    const words = `${right.right} on ${right.on.toLowerCase().replaceAll('"', '')} to ${role}`;
+    if (!refused) run.changed.push(`granted ${words}`);
+    else run.problems.push(notAllowed(run, role, `cannot grant ${words}`, sql));
+  }
+}
+
+async function missingRights(run: SetupRun, session: SqlSession): Promise<Right[]> {
   const { database, users, resolver, metrics } = run.wanted;
   const userNames = users.map(({ name }) => name);
   const rows = await ask(session, RIGHTS, [[...userNames, resolver.name, metrics.name]]);
+  const onDatabase = `DATABASE ${escapeIdentifier(database)}`;
+  const missing: Right[] = [];
   for (const [role, connects, createsSchemas, uses, creates] of rows) {
     if (role == null) continue;
-    const missing: [right: string, on: string][] = [];
-    if (connects === 'f') missing.push(['CONNECT', `DATABASE ${escapeIdentifier(database)}`]);
-    if (createsSchemas === 'f' && role === userNames[0])
-      missing.push(['CREATE', `DATABASE ${escapeIdentifier(database)}`]);
-    if (userNames.includes(role) && (uses === 'f' || creates === 'f'))
-      missing.push(['USAGE, CREATE', 'SCHEMA "public"']);
-    for (const [right, on] of missing) {
-      const sql = `GRANT ${right} ON ${on} TO ${escapeIdentifier(role)}`;
-      const done = `granted ${right} on ${on.toLowerCase().replaceAll('"', '')} to ${role}`;
-      await attempt(run, session, sql, { done, subject: role, remedy: sql });
-    }
+    if (connects === 'f') missing.push({ role, right: 'CONNECT', on: onDatabase });
+    if (!userNames.includes(role)) continue;
+    if (createsSchemas === 'f' && role === userNames[0]) missing.push({ role, right: 'CREATE', on: onDatabase });
+    if (uses === 'f' || creates === 'f') missing.push({ role, right: 'USAGE, CREATE', on: 'SCHEMA "public"' });
   }
+  return missing;
 }

@@ -63,9 +63,15 @@ export async function attempt(run: SetupRun, session: SqlSession, sql: string, w
   }
   const { failure } = reply;
   if (failure.kind !== 'refused') throw new SetupStopped(failure);
-  const mayNot = failure.code === '42501';
-  const who = mayNot ? `; role ${run.me.name} may not do it: as superuser run ${what.remedy}` : '';
-  const kind = mayNot ? 'not-allowed' : 'refused';
-  run.problems.push({ kind, subject: what.subject, message: `${failure.message}${who}` });
+  if (failure.code === '42501') run.problems.push(notAllowed(run, what.subject, failure.message, what.remedy));
+  else run.problems.push({ kind: 'refused', subject: what.subject, message: failure.message });
   return false;
+}
+
+/** A problem that somebody with more rights can end; `remedy` is what they run. */
+export function notAllowed(run: SetupRun, subject: string, fault: string, remedy: string): SetupProblem {
+  const { name } = run.target;
+  const said = fault.startsWith(`${name}: `) ? fault : `${name}: ${fault}`;
+  const message = `${said}; role ${run.me.name} may not do it: as superuser run ${remedy}`;
+  return { kind: 'not-allowed', subject, message };
 }
