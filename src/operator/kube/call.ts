@@ -50,13 +50,26 @@ export class Caller {
   }
 
   /** The parsed JSON of a 2xx answer. Rejects with {@link KubeError} only. */
-  async json(request: CallRequest, { signal, timeoutMs = TIMEOUT_MS }: CallOptions = {}): Promise<unknown> {
+  json(request: CallRequest, options: CallOptions = {}): Promise<unknown> {
+    return this.#call(request, options, asJson);
+  }
+
+  /** A 2xx answer as it came, for what is no object (a log). Rejects with {@link KubeError} only. */
+  text(request: CallRequest, options: CallOptions = {}): Promise<string> {
+    return this.#call(request, options, (text) => text);
+  }
+
+  async #call<Body>(
+    request: CallRequest,
+    { signal, timeoutMs = TIMEOUT_MS }: CallOptions,
+    read: ReadBody<Body>,
+  ): Promise<Body> {
     const untilMs = this.#clock.monotonicMs() + timeoutMs;
     this.#budget.earn();
     for (let attempt = 1; ; attempt += 1) {
       const leftMs = untilMs - this.#clock.monotonicMs();
       try {
-        return await this.#attempt(request, leftMs, signal);
+        return await this.#attempt(request, leftMs, signal, read);
       } catch (error) {
         if (!isKubeError(error)) throw error;
         const left = { attempt, repeatable: request.repeatable, leftMs: untilMs - this.#clock.monotonicMs() };
@@ -75,7 +88,7 @@ export class Caller {
       throw errorFromAnswer(
         request.doing,
         answer.status,
-        await parsed(answer, request.doing, false),
+        looseJson(await textOf(answer, request.doing)),
         answer.retryAfter,
       );
     } catch (error) {
@@ -83,7 +96,12 @@ export class Caller {
     }
   }
 
-  async #attempt(request: CallRequest, leftMs: number, signal: AbortSignal | undefined): Promise<unknown> {
+  async #attempt<Body>(
+    request: CallRequest,
+    leftMs: number,
+    signal: AbortSignal | undefined,
+    read: ReadBody<Body>,
+  ): Promise<Body> {
     const { doing } = request;
     if (signal?.aborted) throw new KubeError('aborted', `${doing}: given up`, { mayHaveHappened: false });
     const allowedMs = Math.min(leftMs, this.#writableMs(request));
@@ -99,9 +117,9 @@ export class Caller {
     });
     try {
       const answer = await this.#transport.send(request, stop.signal);
-      const body = await parsed(answer, doing, answer.status < 300);
-      if (answer.status >= 300) throw errorFromAnswer(doing, answer.status, body, answer.retryAfter);
-      return body;
+      const text = await textOf(answer, doing);
+      if (answer.status >= 300) throw errorFromAnswer(doing, answer.status, looseJson(text), answer.retryAfter);
+      return read(text, doing);
     } catch (error) {
       throw typed(error, doing, late ? 'timeout' : signal?.aborted ? 'aborted' : undefined);
     } finally {
@@ -118,7 +136,9 @@ export class Caller {
   }
 }
 
-async function parsed(answer: KubeAnswer, doing: string, mustBeJson: boolean): Promise<unknown> {
+type ReadBody<Body> = (text: string, doing: string) => Body;
+
+async function textOf(answer: KubeAnswer, doing: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of answer.body) {
@@ -127,11 +147,22 @@ async function parsed(answer: KubeAnswer, doing: string, mustBeJson: boolean): P
       throw new KubeError('malformed', `${doing}: an answer of more than ${ANSWER_BYTES_MAX} bytes`);
     chunks.push(chunk);
   }
-  const text = Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function asJson(text: string, doing: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    if (mustBeJson) throw new KubeError('malformed', `${doing}: the answer is not JSON`, { cause });
+    throw new KubeError('malformed', `${doing}: the answer is not JSON`, { cause });
+  }
+}
+
+/** What stands between us and the API server answers errors in its own words. */
+function looseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
     return text;
   }
 }

@@ -1,7 +1,15 @@
 // The verbs of the Kubernetes API over plain objects: what goes in goes out unchanged, under one field manager.
 import { Caller, type CallerOptions, type CallOptions } from './call.ts';
 import { isRecord, KubeError, textOf } from './kube-error.ts';
-import { collectionPath, type KubeObject, type ObjectRef, objectPath, queryOf, type Resource } from './resource.ts';
+import {
+  collectionPath,
+  type KubeObject,
+  type ObjectRef,
+  objectPath,
+  queryOf,
+  type Resource,
+  resource,
+} from './resource.ts';
 import { decodeWatchEvent, linesOf, type WatchEvent } from './watch-stream.ts';
 
 const JSON_TYPE = 'application/json';
@@ -10,6 +18,8 @@ const APPLY_TYPE = 'application/apply-patch+yaml';
 const MERGE_TYPE = 'application/merge-patch+json';
 
 const PAGE_SIZE = 500;
+
+const PODS = resource('v1', 'Pod', 'pods');
 
 export interface KubeClientOptions extends CallerOptions {
   /** The owner of the fields that we apply, e.g. `atomshard-operator`. */
@@ -153,6 +163,16 @@ export class KubeClient {
     const path = objectPath(type, ref);
     const request = { method: 'DELETE', path, contentType: JSON_TYPE, body, doing, repeatable: true } as const;
     await this.#caller.json(request, options);
+  }
+
+  /** What a container of the pod has written; with several containers one must be named. */
+  log(
+    pod: ObjectRef,
+    { container, limitBytes, ...options }: CallOptions & { container?: string; limitBytes?: number } = {},
+  ): Promise<string> {
+    const doing = `read the log of Pod ${pod.namespace}/${pod.name}`;
+    const path = `${objectPath(PODS, pod, 'log')}${queryOf({ container, limitBytes })}`;
+    return this.#caller.text({ method: 'GET', path, doing, repeatable: true }, options);
   }
 
   /**

@@ -56,6 +56,14 @@ describe('the client', () => {
     expect(transport.requests[1]?.path).toContain('labelSelector=x%3Dy&limit=500&continue=more');
   });
 
+  it('reads a log as the text that it is, and an error of it as an error', async () => {
+    const { transport, clock, client } = ground({ json: '{"line":1}\nno JSON' }, status(404, 'NotFound'));
+    const pod = { namespace: 'a', name: 'p' };
+    expect(await client.log(pod, { container: 'main' })).toBe('{"line":1}\nno JSON');
+    expect(transport.requests[0]?.path).toBe('/api/v1/namespaces/a/pods/p/log?container=main');
+    expect((await failure(clock, client.log(pod))).kind).toBe('notFound');
+  });
+
   it.each([
     [404, 'NotFound', 'notFound'],
     [409, 'AlreadyExists', 'alreadyExists'],
