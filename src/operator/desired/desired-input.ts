@@ -48,11 +48,11 @@ export interface DesiredInput {
   readonly monitoringKinds: { readonly podMonitor: boolean; readonly prometheusRule: boolean };
 }
 
+/** Any further field of an object; plain JSON, typed where it is written. */
+export type PlainObject = Readonly<Record<string, unknown>>;
+
 /** One object to be applied whole, with the place that its kind has in the API. */
 export interface DesiredObject {
   readonly type: Resource;
-  readonly object: KubeObject;
+  readonly object: KubeObject & PlainObject;
 }
-
-/** Any further field of an object; plain JSON, typed where it is written. */
-export type PlainObject = Readonly<Record<string, unknown>>;

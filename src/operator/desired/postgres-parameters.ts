@@ -81,10 +81,12 @@ export function shardParameters(input: DesiredInput, index: number): Readonly<Re
   return { ...sorted, [CONFIGURATION_SETTING]: hash };
 }
 
-/** The file's text: a line per setting. */
+/** The file's text: what initdb found out about locale and text search, then a line per setting. */
 export function renderParameters(parameters: Readonly<Record<string, string>>): string {
   const lines = Object.entries(parameters).map(([name, value]) => `${name} = ${quoted(value)}\n`);
-  return `# Written by the operator: change spec.postgres.parameters instead.\n${lines.join('')}`;
+  return `# Written by the operator: change spec.postgres.parameters instead.
+include_if_exists ${quoted(`${SHARD_PATHS.data}/postgresql.conf`)}
+${lines.join('')}`;
 }
 
 /** As PostgreSQL reads it back: a quote is doubled, a backslash begins an escape, and a value ends with its line. */
