@@ -83,7 +83,7 @@ export interface SettingDifference {
   readonly overriddenBy: string | null;
 }
 
-/** What is wrong in the configuration files: the server refused it at the last reload, or would refuse to start with it. */
+/** What is wrong in the configuration files: no reload takes anything over, and the server would not start with it. */
 export interface ConfigurationFault {
   /** Null for a line that is no setting at all. */
   readonly name: string | null;
@@ -103,7 +103,7 @@ export interface ShardFacts {
   /** Client backends of all databases at this moment. */
   readonly connections: number;
   readonly prepared: PreparedFacts;
-  /** Names of settings that wait for a restart (pg_settings.pending_restart), sorted. */
+  /** Names of settings that only a restart makes as desired, sorted. Useless while configurationFaults are there. */
   readonly pendingRestart: readonly string[];
   /** Empty: the running server has everything as desired; that is the proof of a reload. */
   readonly differences: readonly SettingDifference[];

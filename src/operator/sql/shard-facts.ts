@@ -41,9 +41,14 @@ const LOOK = `
          pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')
            AND pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'SELECT') AS sees_files`;
 
-/** The files as they are on the disk now; the last line of a name counts. */
+/**
+ * The files as they are on the disk now; the last line of a name counts. "Could not be applied" is said of a value that is
+ * wrong and of one that waits for a restart; to read the files marks the latter as pending (measured on 15 and 18).
+ */
 const FILES = `
-  SELECT lower(name), setting, error, sourcefile FROM pg_catalog.pg_file_settings ORDER BY seqno`;
+  SELECT lower(name), setting, error, sourcefile,
+         (SELECT pending_restart FROM pg_catalog.pg_settings AS known WHERE lower(known.name) = lower(file.name))
+    FROM pg_catalog.pg_file_settings AS file ORDER BY seqno`;
 
 interface SettingRow {
   readonly name: string;
@@ -75,7 +80,8 @@ export async function lookAtShard(session: SqlSession, question: ShardQuestion):
     maxConnections: Number(text('max_connections')),
     connections: Number(text('connections')),
     prepared: preparedFacts(question.clusterId, prepared),
-    pendingRestart: JSON.parse(text('pending_restart')) as string[],
+    pendingRestart:
+      question.parameters === null ? (JSON.parse(text('pending_restart')) as string[]) : waitingForRestart(differences),
     differences,
     configurationLoadedMs: Number(text('configuration_loaded_ms')),
     startedMs: Number(text('started_ms')),
@@ -87,6 +93,14 @@ export async function lookAtShard(session: SqlSession, question: ShardQuestion):
   const files = await session.run(FILES);
   if (files.kind === 'failed') return files;
   return answer({ ...facts, ...filesSeen(question.parameters ?? {}, files.value.rows) });
+}
+
+/**
+ * Not pg_settings.pending_restart: PostgreSQL keeps that flag when the line that set it is taken out of the file again
+ * (measured on 18), and a shard would be restarted for nothing.
+ */
+function waitingForRestart(differences: readonly SettingDifference[]): string[] {
+  return differences.filter((one) => one.needsRestart && one.overriddenBy === null).map(({ name }) => name);
 }
 
 const answer = (value: ShardFacts): Asked<ShardFacts> => ({ kind: 'answer', value });
@@ -124,16 +138,17 @@ function overriderOf({ source, sourceFile }: SettingRow): string | null {
   return source === 'default' ? null : source;
 }
 
-/** pg_file_settings says this of a value that is fine but needs a restart. */
-const WAITS_FOR_RESTART = 'setting could not be applied';
+const NOT_APPLIED = 'setting could not be applied';
 
 function filesSeen(desired: Readonly<Record<string, string>>, rows: Rows) {
   const written = new Map<string, string>();
   const configurationFaults: ConfigurationFault[] = [];
-  for (const [name, setting, error, file] of rows) {
+  for (const [name, setting, error, file, pending] of rows) {
     const automatic = file?.endsWith('/postgresql.auto.conf') === true;
     if (name != null && setting != null && !automatic) written.set(name, setting);
-    if (error != null && error !== WAITS_FOR_RESTART) configurationFaults.push({ name: name ?? null, message: error });
+    if (error == null || (error === NOT_APPLIED && pending === 't')) continue;
+    const message = error === NOT_APPLIED ? `the server does not take the value "${setting}"` : error;
+    configurationFaults.push({ name: name ?? null, message });
   }
   const names = Object.entries(desired);
   const fileBehind = written.size !== names.length || names.some(([name, value]) => written.get(name) !== value);
