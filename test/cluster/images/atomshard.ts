@@ -9,7 +9,7 @@ import { buildStages, performLastStage } from './stages.ts';
 import { busyboxProgram } from './system.ts';
 
 /** What the image for end-to-end tests has besides: the product under orders, and process 1 that runs it as a child. */
-export const E2E_FILES = ['e2e/program', 'crash/trigger.ts', 'crash/sync-hook.ts'] as const;
+export const E2E_FILES = ['e2e/program', 'crash/trigger.ts'] as const;
 export const E2E_ENTRYPOINT = ['/usr/local/bin/node', '/app/test/e2e/program/entry.ts'] as const;
 
 /** The product's image with control points that tests can reach; never shipped. */

@@ -1,29 +1,39 @@
 // Orders to a process under test, left as files in a folder that it shares with whoever may `kubectl exec` into its container.
 //
 //   order.json     where to stop and how (trigger.ts); taken, which removes it, at once or at the next start
+//   next-order.json the same, but only taken at a start
 //   reached.json   written at the moment when the place is reached
+//   pid, died.json the child's process id, and when and how it ended
 //   refuse-start   while it exists the process ends as soon as it starts
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { type Armed, Trigger } from '../../crash/trigger.ts';
 
 /** On a volume, so that an order can wait for the next start. */
 export const ordersFolder = process.env.ATOMSHARD_E2E_ORDERS ?? '/var/lib/atomshard/orders';
 
 export const ORDER = 'order.json';
+export const NEXT_ORDER = 'next-order.json';
 export const REACHED = 'reached.json';
 export const REFUSE_START = 'refuse-start';
+export const PID = 'pid';
+export const DIED = 'died.json';
+
+export function leaveWord(name: string, word: object | number): void {
+  const file = `${ordersFolder}/${name}`;
+  writeFileSync(`${file}.new`, JSON.stringify(word));
+  renameSync(`${file}.new`, file);
+}
+
+export function sayReached(armed: Armed): void {
+  leaveWord(REACHED, { ...armed, atMs: Date.now() });
+  console.log(`e2e: reached ${armed.point}`);
+}
 
 /** Arms the trigger with what is ordered now and later; `elsewhere` may take an order to another thread instead. */
 export function underOrders(elsewhere: (order: Armed) => boolean = () => false): Trigger {
-  mkdirSync(ordersFolder, { recursive: true });
-  const trigger = new Trigger((armed) => {
-    const file = `${ordersFolder}/${REACHED}`;
-    writeFileSync(`${file}.new`, JSON.stringify({ ...armed, atMs: Date.now() }));
-    renameSync(`${file}.new`, file);
-    console.log(`e2e: reached ${armed.point}`);
-  });
-  const take = () => {
-    const file = `${ordersFolder}/${ORDER}`;
+  const trigger = new Trigger(sayReached);
+  const take = (name: string) => {
+    const file = `${ordersFolder}/${name}`;
     if (!existsSync(file)) return;
     const order = JSON.parse(readFileSync(file, 'utf8')) as Armed;
     rmSync(file);
@@ -31,7 +41,8 @@ export function underOrders(elsewhere: (order: Armed) => boolean = () => false):
     console.log(`e2e: armed ${JSON.stringify(order)}`);
     if (!elsewhere(order)) trigger.arm(order);
   };
-  take();
-  watch(ordersFolder, take).unref();
+  take(NEXT_ORDER);
+  take(ORDER);
+  watch(ordersFolder, () => take(ORDER)).unref();
   return trigger;
 }

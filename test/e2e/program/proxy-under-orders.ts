@@ -20,6 +20,6 @@ process.exit(
   await runProxy(values.config, {
     ...(values.instance === undefined ? {} : { instance: values.instance }),
     controlPoint: (name, participant) => trigger.reached(name, participant),
-    syncHook: new URL('../../crash/sync-hook.ts', import.meta.url),
+    syncHook: new URL('./sync-hook.ts', import.meta.url),
   }),
 );

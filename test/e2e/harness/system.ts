@@ -1,0 +1,199 @@
+// The sharded cluster under test as a person with kubectl has it: its pods, its health, and the hands that break it.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KubeClient } from '../../../src/operator/kube/client.ts';
+import { isKubeError } from '../../../src/operator/kube/kube-error.ts';
+import type { CommandOutcome } from '../../cluster/harness/command.ts';
+import { type Kubectl, waitFor } from '../../cluster/harness/kubectl.ts';
+import type { Armed } from '../../crash/trigger.ts';
+import { CLAIMS, isReady, PODS, type Pod } from './kube.ts';
+
+/** Where a proxy's orders are, in its container (test/e2e/program/orders.ts). */
+const ORDERS = '/var/lib/atomshard/orders';
+const KILL_TIMEOUT_MS = 60_000;
+
+export interface SystemOptions {
+  /** In the namespace of the cluster under test. */
+  readonly kubectl: Kubectl;
+  readonly kube: KubeClient;
+  readonly namespace: string;
+  /** metadata.name of the ShardedCluster. */
+  readonly cluster: string;
+  readonly shards: number;
+  readonly proxies: number;
+  /** What besides Ready pods makes it healthy; undefined when it is, else what is still missing. */
+  readonly unhealthy?: () => Promise<string | undefined>;
+}
+
+/** What a process left when it ended. */
+export interface Death {
+  readonly atMs: number;
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export class System {
+  readonly kubectl: Kubectl;
+  readonly kube: KubeClient;
+  readonly namespace: string;
+  readonly cluster: string;
+  readonly shards: number;
+  /** As many as the spec wants now. */
+  proxies: number;
+  readonly #unhealthy: () => Promise<string | undefined>;
+
+  constructor(options: SystemOptions) {
+    this.kubectl = options.kubectl;
+    this.kube = options.kube;
+    this.namespace = options.namespace;
+    this.cluster = options.cluster;
+    this.shards = options.shards;
+    this.proxies = options.proxies;
+    this.#unhealthy = options.unhealthy ?? (async () => undefined);
+  }
+
+  readonly instance = (proxy: number): string => `proxy-${proxy}`;
+  readonly proxyPod = (proxy: number): string => `${this.cluster}-proxy-${proxy}`;
+  readonly shardPod = (shard: number): string => `${this.cluster}-shard-${shard}-0`;
+  readonly walClaim = (proxy: number): string => `wal-${this.proxyPod(proxy)}`;
+
+  get podNames(): string[] {
+    const numbers = (count: number) => Array.from({ length: count }, (_, index) => index);
+    return [...numbers(this.shards).map(this.shardPod), ...numbers(this.proxies).map(this.proxyPod)];
+  }
+
+  /** The pod, or undefined when there is none of that name now. */
+  async pod(name: string): Promise<Pod | undefined> {
+    try {
+      return await this.kube.get(PODS, { namespace: this.namespace, name });
+    } catch (error) {
+      if (isKubeError(error, 'notFound')) return undefined;
+      throw error;
+    }
+  }
+
+  /** What is missing for health, in words; undefined when nothing is. */
+  async missing(): Promise<string | undefined> {
+    for (const name of this.podNames) {
+      const pod = await this.pod(name);
+      if (pod === undefined) return `pod ${name} does not exist`;
+      if (!isReady(pod)) return `pod ${name} is not ready`;
+    }
+    return this.#unhealthy();
+  }
+
+  /** Waits until all is well and returns when that was. Rejects with DeadlinePassed that says what was missing. */
+  async untilHealthy(timeoutMs: number): Promise<number> {
+    let missing: string | undefined = 'nobody looked yet';
+    try {
+      return await waitFor('health', timeoutMs, async () => {
+        missing = await this.missing();
+        return missing === undefined ? Date.now() : undefined;
+      });
+    } catch (error) {
+      throw new Error(`not healthy after ${timeoutMs / 1000} s: ${missing}`, { cause: error });
+    }
+  }
+
+  /** Runs a command in a container of a pod. */
+  exec(pod: string, container: string, command: readonly string[], input?: string): Promise<CommandOutcome> {
+    const args = ['exec', ...(input === undefined ? [] : ['-i']), pod, '-c', container, '--', ...command];
+    return this.kubectl.try(args, input === undefined ? {} : { input });
+  }
+
+  /** As {@link exec}; rejects unless it worked, with what was said. */
+  async execOk(pod: string, container: string, command: readonly string[], input?: string): Promise<string> {
+    const outcome = await this.exec(pod, container, command, input);
+    if (outcome.code !== 0) throw new Error(`in ${pod}: ${command.join(' ')}: ${outcome.stderr || outcome.stdout}`);
+    return outcome.stdout;
+  }
+
+  /** Leaves an order for the proxy's process; it is taken at once, or at its next start. */
+  async order(proxy: number, armed: Armed): Promise<void> {
+    const write = `rm -f ${ORDERS}/reached.json && cat > ${ORDERS}/order.new && mv ${ORDERS}/order.new ${ORDERS}/order.json`;
+    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', write], JSON.stringify(armed));
+  }
+
+  /** As {@link System.order}, but not seen by the process that runs: its folder is only read again at a start. */
+  async orderNextStart(proxy: number, armed: Armed): Promise<void> {
+    const write = `cat > ${ORDERS}/next-order.json`;
+    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', write], JSON.stringify(armed));
+  }
+
+  /** Waits until the proxy's container was restarted `times` since the life `before`. */
+  async untilRestarted(proxy: number, times: number, before: string): Promise<void> {
+    const name = this.proxyPod(proxy);
+    const wanted = Number(before.split(' ')[1]) + times;
+    await waitFor(`${name} to be restarted ${times} times`, KILL_TIMEOUT_MS, async () =>
+      Number((await this.life(name)).split(' ')[1]) >= wanted ? true : undefined,
+    );
+  }
+
+  /** Waits until a place that was ordered is reached and held there; returns when that was. */
+  reached(proxy: number, timeoutMs = 30_000): Promise<number> {
+    return waitFor(`proxy ${proxy} to reach its place`, timeoutMs, async () => {
+      const { code, stdout } = await this.exec(this.proxyPod(proxy), 'proxy', ['cat', `${ORDERS}/reached.json`]);
+      return code === 0 ? (JSON.parse(stdout) as { atMs: number }).atMs : undefined;
+    });
+  }
+
+  /** SIGKILL for the proxy's process where it stands, from inside its container. */
+  async killProcess(proxy: number): Promise<void> {
+    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', `kill -9 $(cat ${ORDERS}/pid)`]);
+  }
+
+  /** How often a container of the pod was restarted, and which pod it is: to tell that it died since. */
+  async life(name: string): Promise<string> {
+    const pod = await this.pod(name);
+    const restarts = pod?.status?.containerStatuses?.map(({ restartCount }) => restartCount) ?? [];
+    return `${pod?.metadata.uid ?? 'none'} ${restarts.join(',')}`;
+  }
+
+  /** Waits until the proxy has another life than `before`, runs, and can be asked how the former one ended. */
+  async death(proxy: number, before: string, sinceMs: number): Promise<Death> {
+    const name = this.proxyPod(proxy);
+    return waitFor(`${name} to die and to be back`, KILL_TIMEOUT_MS, async () => {
+      if ((await this.life(name)) === before) return undefined;
+      const { code, stdout } = await this.exec(name, 'proxy', ['cat', `${ORDERS}/died.json`]);
+      if (code !== 0) return undefined;
+      const death = JSON.parse(stdout) as Death;
+      return death.atMs >= sinceMs ? death : undefined;
+    });
+  }
+
+  /** Deletes a pod at once, as when its node is given up; returns when. */
+  async deletePod(name: string, gracePeriodSeconds = 0): Promise<number> {
+    const atMs = Date.now();
+    await this.kube.delete(PODS, { namespace: this.namespace, name }, { gracePeriodSeconds });
+    return atMs;
+  }
+
+  /** Deletes a proxy's pod with its log's volume; returns when the deletion was asked for. */
+  async deletePodAndVolume(proxy: number): Promise<number> {
+    const ref = { namespace: this.namespace, name: this.walClaim(proxy) };
+    const { uid } = (await this.kube.get(CLAIMS, ref)).metadata;
+    // The claim is protected while the pod lives; it goes with it, before a new pod can have it.
+    await this.kube.delete(CLAIMS, ref);
+    const atMs = await this.deletePod(this.proxyPod(proxy));
+    await waitFor(`${ref.name} to be replaced`, KILL_TIMEOUT_MS, async () => {
+      try {
+        return (await this.kube.get(CLAIMS, ref)).metadata.uid === uid ? undefined : true;
+      } catch (error) {
+        // Gone, and nobody has made a new one: the set's controller does when it makes the pod anew.
+        if (isKubeError(error, 'notFound')) return undefined;
+        throw error;
+      }
+    });
+    return atMs;
+  }
+
+  /** Waits until the pod of that name is another one than `uid`. */
+  async untilReplaced(name: string, uid: string | undefined): Promise<void> {
+    await waitFor(`${name} to be replaced`, KILL_TIMEOUT_MS, async () => {
+      const pod = await this.pod(name);
+      return pod !== undefined && pod.metadata.uid !== uid ? true : undefined;
+    });
+  }
+
+  /** Lets the load go on for a while. */
+  readonly rest = (ms: number): Promise<void> => sleep(ms);
+}

@@ -1,0 +1,42 @@
+// What a scenario is: something that is broken on purpose while the load runs, and what must be true of it afterwards.
+import type { Cluster } from '../../cluster/harness/cluster.ts';
+import type { Random } from '../../support/random.ts';
+import type { Load } from '../harness/load.ts';
+import type { System } from '../harness/system.ts';
+import type { Reckoning } from '../load/reckoning.ts';
+
+/** operator: a ShardedCluster that an operator made · nodes: a cluster whose nodes and API server may be broken. */
+export type Need = 'operator' | 'nodes';
+
+export interface Ground {
+  readonly cluster: Cluster;
+  readonly system: System;
+  readonly load: Load;
+  readonly random: Random;
+  readonly say: (text: string) => void;
+}
+
+/** Something that was broken. */
+export interface Fault {
+  readonly what: string;
+  readonly atMs: number;
+  /** Proxies whose runs ended with it. */
+  readonly instances: readonly string[];
+}
+
+export interface Scenario {
+  /** For `--scenario`, e.g. `proxy-force-delete`. */
+  readonly name: string;
+  /** In words, for people. */
+  readonly title: string;
+  /** How many processes, pods, nodes or volumes it takes away. */
+  readonly kills: number;
+  readonly needs: readonly Need[];
+  /** It stops a transaction where it is prepared, so at least one must be found in doubt. */
+  readonly leavesDoubt: boolean;
+  readonly healthTimeoutMs?: number;
+  /** Breaks things and mends what does not mend itself. Health is waited for, and rows are judged, by the caller. */
+  run(ground: Ground): Promise<readonly Fault[]>;
+  /** Says what else is wrong, in words; none when all is as it must be. */
+  check?(ground: Ground, reckoning: Reckoning): Promise<readonly string[]>;
+}
