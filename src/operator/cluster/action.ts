@@ -1,4 +1,5 @@
 // What a plan may ask for: closed, in plain words, each the same when done twice.
+import type { DesiredInput } from '../desired/desired-input.ts';
 import type { KubeObject, ObjectRef, Resource } from '../kube/resource.ts';
 
 /**
@@ -47,14 +48,7 @@ export type DisruptiveAction =
       readonly why: string;
     }
   /** The set goes and its pods stay: only so can a claim template change. */
-  | { readonly kind: 'recreateSet'; readonly set: ObjectRef; readonly uid: string; readonly why: string }
-  | {
-      readonly kind: 'scaleSet';
-      readonly object: KubeObject;
-      readonly from: number;
-      readonly to: number;
-      readonly why: string;
-    };
+  | { readonly kind: 'recreateSet'; readonly set: ObjectRef; readonly uid: string; readonly why: string };
 
 export type Action = CalmAction | DisruptiveAction;
 
@@ -77,4 +71,8 @@ export interface Plan {
   readonly pendingRestart: ReadonlyMap<string, string>;
   /** Why deletion does not go on; undefined while it does. */
   readonly deletionBlocked: Waiting | undefined;
+  /** Why nothing may be touched, e.g. volumes of another cluster; undefined as a rule. */
+  readonly refused: Waiting | undefined;
+  /** What the objects were made from; undefined before the cluster has its id. */
+  readonly input: DesiredInput | undefined;
 }

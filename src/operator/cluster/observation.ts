@@ -38,7 +38,7 @@ export type ShardSetupState =
   /** Not tried since the operator started, or what is wanted changed since. */
   | { readonly kind: 'due' }
   | { readonly kind: 'done'; readonly problems: readonly SetupProblem[] }
-  | { readonly kind: 'failed'; readonly failure: SqlFailure };
+  | { readonly kind: 'failed'; readonly failure: SqlFailure; readonly againAtMs: number };
 
 export interface ProxyObservation {
   readonly ordinal: number;
@@ -84,6 +84,8 @@ export interface Observation {
   readonly proxySet: StatefulSet | undefined;
   /** By name: those that the spec names and those that the operator made. */
   readonly secrets: ReadonlyMap<string, SecretObservation>;
+  /** Sets whose change the API server refused because a field of theirs can never change; they are made anew. */
+  readonly refusedSets: ReadonlySet<string>;
   /** What the last round of applying could not do; undefined when it did all. */
   readonly applyProblem: ApplyProblem | undefined;
 }

@@ -29,11 +29,12 @@ export interface Seen {
   readonly setups: ReadonlyMap<string, ShardSetupState>;
   readonly events: readonly EventObject[];
   readonly applyProblem: ApplyProblem | undefined;
+  readonly refusedSets: ReadonlySet<string>;
   readonly nowMs: number;
 }
 
 export function observe(seen: Seen): Observation {
-  const { cluster, children: byKey, applyProblem, nowMs, events } = seen;
+  const { cluster, children: byKey, applyProblem, refusedSets, nowMs, events } = seen;
   const names = clusterNames(cluster.metadata.name);
   const children: ClusterChildren = {
     byKey,
@@ -52,6 +53,7 @@ export function observe(seen: Seen): Observation {
     proxies: proxiesOf(seen, children),
     proxySet: childOf(byKey, STATEFUL_SETS, names.proxies),
     secrets: secretsOf(seen),
+    refusedSets,
     applyProblem,
   };
 }

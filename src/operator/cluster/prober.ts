@@ -4,10 +4,16 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { Asked, ProxyFacts, ShardFacts, ShardQuestion, SqlTarget } from '../sql/facts.ts';
 import type { Look } from './observation.ts';
 
+/** Asks one server; keeps its connection between looks. */
+export interface Eye<T> {
+  readonly look: () => Promise<Asked<T>>;
+  readonly close: () => void;
+}
+
 export interface ProberOptions {
   readonly clock: Clock;
-  readonly askShard: (target: SqlTarget, question: ShardQuestion, signal: AbortSignal) => Promise<Asked<ShardFacts>>;
-  readonly askProxy: (target: SqlTarget, signal: AbortSignal) => Promise<Asked<ProxyFacts>>;
+  readonly openShard: (target: SqlTarget, question: ShardQuestion) => Eye<ShardFacts>;
+  readonly openProxy: (target: SqlTarget) => Eye<ProxyFacts>;
   /** Told the cluster's key when a look says something else than the one before. */
   readonly onChange: (clusterKey: string) => void;
   /** Between looks at a server that is well; default 5 s. */
@@ -16,15 +22,20 @@ export interface ProberOptions {
   readonly hurryIntervalMs?: number;
 }
 
-export interface ShardAim {
+export interface ProxyAim {
   readonly target: SqlTarget;
+  /** Which pod it is: what another one said is not this one's word. */
+  readonly incarnation: string;
+}
+
+export interface ShardAim extends ProxyAim {
   readonly question: ShardQuestion;
 }
 
 /** Whom to ask; what is left out is no longer asked. */
 export interface Aims {
   readonly shards: readonly ShardAim[];
-  readonly proxies: readonly SqlTarget[];
+  readonly proxies: readonly ProxyAim[];
 }
 
 export interface Looks {
@@ -51,8 +62,9 @@ const VOLATILE = new Set([
 
 /** One server that is asked again and again. */
 interface Watch<T> {
-  readonly ask: (signal: AbortSignal) => Promise<Asked<T>>;
+  readonly eye: Eye<T>;
   readonly aim: string;
+  readonly incarnation: string;
   readonly stop: AbortController;
   look: Look<T>;
   wake: AbortController;
@@ -76,23 +88,25 @@ export class Prober {
   aim(clusterKey: string, { shards, proxies }: Aims): void {
     const watches = this.#clusters.get(clusterKey) ?? { shards: new Map(), proxies: new Map() };
     this.#clusters.set(clusterKey, watches);
-    const { askShard, askProxy } = this.#options;
+    const { openShard, openProxy } = this.#options;
     this.#follow(
       clusterKey,
       watches.shards,
-      shards.map(({ target, question }) => ({
+      shards.map(({ target, question, incarnation }) => ({
         name: target.name,
-        aim: JSON.stringify([target, question]),
-        ask: (signal) => askShard(target, question, signal),
+        aim: JSON.stringify([target, question, incarnation]),
+        incarnation,
+        open: () => openShard(target, question),
       })),
     );
     this.#follow(
       clusterKey,
       watches.proxies,
-      proxies.map((target) => ({
+      proxies.map(({ target, incarnation }) => ({
         name: target.name,
-        aim: JSON.stringify(target),
-        ask: (signal) => askProxy(target, signal),
+        aim: JSON.stringify([target, incarnation]),
+        incarnation,
+        open: () => openProxy(target),
       })),
     );
   }
@@ -123,7 +137,7 @@ export class Prober {
   #follow<T extends object>(
     clusterKey: string,
     watches: Map<string, Watch<T>>,
-    wanted: readonly { name: string; aim: string; ask: Watch<T>['ask'] }[],
+    wanted: readonly { name: string; aim: string; incarnation: string; open: () => Eye<T> }[],
   ): void {
     const names = new Set(wanted.map(({ name }) => name));
     for (const [name, watch] of watches) {
@@ -131,18 +145,20 @@ export class Prober {
       end(watch);
       watches.delete(name);
     }
-    for (const { name, aim, ask } of wanted) {
+    for (const { name, aim, incarnation, open } of wanted) {
       const before = watches.get(name);
       if (before?.aim === aim) continue;
       if (before !== undefined) end(before);
+      // What was seen under another question or password is still the newest that is known; another pod's word is not.
+      const known = before?.incarnation === incarnation ? before : undefined;
       const watch: Watch<T> = {
-        ask,
+        eye: open(),
         aim,
+        incarnation,
         stop: new AbortController(),
-        // What was seen under another question or password is still the newest that is known.
-        look: before?.look ?? { kind: 'never' },
+        look: known?.look ?? { kind: 'never' },
         wake: new AbortController(),
-        firstFailureMs: before?.firstFailureMs,
+        firstFailureMs: known?.firstFailureMs,
       };
       watches.set(name, watch);
       void this.#keepLooking(clusterKey, watch);
@@ -153,7 +169,7 @@ export class Prober {
     const { clock, onChange, calmIntervalMs = CALM_MS, hurryIntervalMs = HURRY_MS } = this.#options;
     while (!watch.stop.signal.aborted) {
       watch.wake = new AbortController();
-      const asked = await watch.ask(watch.stop.signal);
+      const asked = await watch.eye.look();
       if (watch.stop.signal.aborted) return;
       const before = watch.look;
       watch.look = this.#note(watch, asked);
@@ -183,8 +199,9 @@ function looks<T>(watches: ReadonlyMap<string, Watch<T>> | undefined): ReadonlyM
   return new Map([...(watches ?? [])].map(([name, { look }]) => [name, look]));
 }
 
-function end({ stop }: { readonly stop: AbortController }): void {
+function end({ stop, eye }: { readonly stop: AbortController; readonly eye: Eye<unknown> }): void {
   stop.abort();
+  eye.close();
 }
 
 /** What a look says, without what changes all the time. */

@@ -1,0 +1,113 @@
+// How many pods the proxies' set shall have, and who drains: a proxy goes only when its log has nothing unfinished. Pure.
+// The rule: proxies leave from the highest ordinal down, and one with unfinished decisions keeps its place whatever is wanted.
+import type { RecoveryFindings } from '../recovery/types.ts';
+import type { CalmAction, Waiting } from './action.ts';
+import { PODS } from './kinds.ts';
+import type { Observation, ProxyObservation } from './observation.ts';
+import { isLeaving, isProxyReady } from './wellness.ts';
+
+/** On a pod that the operator drains, since when; one that a person drained has none, and is left alone. */
+export const DRAINING = 'atomshard.dev/draining-since';
+
+export interface ProxySizing {
+  /** For the set; as it is while somebody must stay. */
+  readonly replicas: number;
+  readonly calm: readonly CalmAction[];
+  readonly waiting: readonly Waiting[];
+  /** No proxy runs, and none is meant to. */
+  readonly allGone: boolean;
+}
+
+export interface SizingGoal {
+  readonly wanted: number;
+  /** Everything stops: all drain at once, and clients that stay too long are cut off. */
+  readonly stopping: boolean;
+  /** Whether draining for a smaller number may begin now: it disturbs clients. */
+  readonly mayDrain: boolean;
+}
+
+/**
+ *   stays ──wanted < ordinal──▶ DRAIN, annotated ──Clean──▶ replicas − 1
+ *     ▲                              │
+ *     └───────── RESUME ◀── wanted again
+ */
+export function sizeProxies(observation: Observation, recovery: RecoveryFindings, goal: SizingGoal): ProxySizing {
+  const { proxies, proxySet } = observation;
+  const current = proxySet?.spec?.replicas ?? (goal.stopping ? 0 : goal.wanted);
+  const staying = proxies.filter(({ ordinal }) => ordinal < Math.min(goal.wanted, current));
+  const leaving = proxies.filter(({ ordinal }) => ordinal >= goal.wanted && ordinal < current).toReversed();
+  const calm: CalmAction[] = staying.flatMap(resume);
+  const waiting: Waiting[] = [];
+  let replicas = Math.max(current, goal.wanted);
+  for (const proxy of leaving) {
+    const stay = whyStay(observation, recovery, proxy, goal.stopping);
+    if (stay === undefined) {
+      // Only the highest can go.
+      if (replicas === proxy.ordinal + 1) replicas = proxy.ordinal;
+      continue;
+    }
+    waiting.push(stay);
+    if (goal.mayDrain || goal.stopping) calm.push(...drain(observation, proxy));
+    // One at a time, so that the others carry its clients; all of them where nothing is to stay.
+    if (!goal.stopping) break;
+  }
+  const left = proxies.filter(({ pod }) => pod !== undefined);
+  return { replicas, calm, waiting, allGone: replicas === 0 && left.length === 0 };
+}
+
+/** Undefined when the proxy may go. */
+function whyStay(
+  { nowMs, cluster }: Observation,
+  { gates, instances }: RecoveryFindings,
+  { name, instance, pod, look }: ProxyObservation,
+  stopping: boolean,
+): Waiting | undefined {
+  const gate = gates.removal.get(instance);
+  if (look.kind === 'seen' && pod !== undefined && look.facts.state === 'Clean') return undefined;
+  if (gate !== undefined && (gate.opensAtMs === null || gate.opensAtMs > nowMs))
+    return { reason: gate.reason, message: gate.message };
+  if (look.kind === 'seen') {
+    const since = Date.parse(pod?.metadata.annotations?.[DRAINING] ?? '');
+    const graceMs = cluster.spec.proxy.terminationGracePeriodSeconds * 1_000;
+    // Nothing of it is in doubt; only its clients keep it, and they had their time.
+    if (stopping && nowMs - since > graceMs && look.facts.inDoubt === 0) return undefined;
+    const { running, state } = look.facts;
+    const message = `${name} drains before it leaves (${state}, ${running} transactions run)`;
+    return { reason: 'ProxyDraining', message };
+  }
+  // It does not answer; recovery knows whether anything of it is left, and acts for it after the grace period.
+  const state = instances.find((each) => each.instance === instance)?.state;
+  if (state === undefined || state.kind === 'gone') return undefined;
+  const message = `${name} does not answer, so that it is not known whether its log is finished`;
+  return { reason: 'ProxyNotAnswering', message };
+}
+
+function drain({ nowMs, cluster }: Observation, { name, pod, look }: ProxyObservation): CalmAction[] {
+  if (pod === undefined || isLeaving(pod)) return [];
+  const actions: CalmAction[] = [];
+  if (pod.metadata.annotations?.[DRAINING] === undefined) {
+    const annotations = { [DRAINING]: new Date(nowMs).toISOString() };
+    const ref = { namespace: cluster.metadata.namespace, name };
+    // A crash after this and before DRAIN: the next round drains.
+    actions.push({ kind: 'patch', type: PODS, ref, patch: { metadata: { annotations } }, why: `${name} is drained` });
+  }
+  const active = look.kind === 'seen' && look.facts.state !== 'Draining' && look.facts.state !== 'Clean';
+  return active ? [...actions, { kind: 'drainProxy', proxy: name }] : actions;
+}
+
+/** One that the operator drained and that is wanted again. */
+function resume({ name, pod, look }: ProxyObservation): CalmAction[] {
+  if (pod === undefined || isLeaving(pod) || pod.metadata.annotations?.[DRAINING] === undefined) return [];
+  const drained = look.kind === 'seen' && (look.facts.state === 'Draining' || look.facts.state === 'Clean');
+  if (drained) return [{ kind: 'resumeProxy', proxy: name }];
+  if (look.kind !== 'seen') return [];
+  const ref = { namespace: pod.metadata.namespace, name };
+  const patch = { metadata: { annotations: { [DRAINING]: null } } };
+  // Last, so that a crash before it only resumes once more.
+  return [{ kind: 'patch', type: PODS, ref, patch, why: `${name} takes clients again` }];
+}
+
+/** Wanted proxies that do not take clients, for guards and messages. */
+export function unreadyProxies({ proxies }: Observation, wanted: number): ProxyObservation[] {
+  return proxies.filter((proxy) => proxy.ordinal < wanted && !isProxyReady(proxy));
+}

@@ -1,0 +1,98 @@
+// Which pod is replaced next: at most one over the whole cluster, a broken one first, and a shard never while it is in doubt. Pure.
+// The rule: a revision that does not come up is left by replacing the broken pod, so that no rollout is ever stuck.
+import type { RecoveryFindings } from '../recovery/types.ts';
+import type { DisruptiveAction, Waiting } from './action.ts';
+import type { Pod } from './kinds.ts';
+import type { Observation, ProxyObservation, ShardObservation } from './observation.ts';
+import { isLeaving, isOutdated, isProxyReady, isShardReady } from './wellness.ts';
+
+/** A pod that is not as it should be, and why. */
+interface Candidate {
+  readonly pod: Pod;
+  /** `shard-0`, or the pod's name. */
+  readonly of: string;
+  readonly why: string;
+  readonly ready: boolean;
+  readonly gate: Waiting | undefined;
+}
+
+export interface Replacement {
+  readonly action: DisruptiveAction | undefined;
+  readonly waiting: readonly Waiting[];
+  /** Who waits for a restart, with the reason. */
+  readonly pending: ReadonlyMap<string, string>;
+}
+
+/** `restarts`: who needs a restart for its configuration, by `of`, with the reason. */
+export function nextReplacement(
+  observation: Observation,
+  recovery: RecoveryFindings,
+  restarts: ReadonlyMap<string, string>,
+): Replacement {
+  const shards = observation.shards
+    .filter(({ kind }) => kind === 'made')
+    .flatMap((shard) => shardCandidate(observation, recovery, shard, restarts));
+  const proxies = observation.proxies.flatMap((proxy) => proxyCandidate(observation, proxy, restarts));
+  const candidates = [...shards, ...proxies];
+  const pending = new Map(candidates.map(({ of, why }) => [of, why]));
+  const broken = candidates.find(({ ready }) => !ready);
+  if (broken !== undefined) return { action: replace(broken), waiting: [], pending };
+  const [next] = candidates;
+  if (next === undefined) return { action: undefined, waiting: [], pending };
+  const ungated = candidates.find(({ gate }) => gate === undefined);
+  const others = notWell(observation, next.of);
+  const gates = candidates.flatMap(({ gate }) => (gate === undefined ? [] : [gate]));
+  if (others.length > 0) {
+    const message = `${next.of} is restarted when all others are well; now waiting for ${others.join(', ')} (${next.why})`;
+    return { action: undefined, waiting: [{ reason: 'WaitingForOthers', message }, ...gates], pending };
+  }
+  if (ungated === undefined) return { action: undefined, waiting: gates, pending };
+  const message = `${ungated.of} is restarted: ${ungated.why}`;
+  return { action: replace(ungated), waiting: [{ reason: 'Restarting', message }, ...gates], pending };
+}
+
+function shardCandidate(
+  { nowMs }: Observation,
+  { gates }: RecoveryFindings,
+  shard: ShardObservation,
+  restarts: ReadonlyMap<string, string>,
+): Candidate[] {
+  const { name, pod, look, statefulSet } = shard;
+  if (pod === undefined || isLeaving(pod)) return [];
+  // Crash recovery after a power cut takes what it takes; a new pod would begin it again.
+  if (look.kind === 'failed' && look.failure.kind === 'starting') return [];
+  const why = isOutdated(pod, statefulSet) ? `the definition of ${pod.metadata.name} changed` : restarts.get(name);
+  if (why === undefined) return [];
+  const found = gates.restart.get(name);
+  const gate = found === undefined || (found.opensAtMs !== null && found.opensAtMs <= nowMs) ? undefined : found;
+  // Its server does not answer anyway, so that its prepared transactions lose nothing by a new pod.
+  return [{ pod, of: name, why, ready: look.kind === 'seen', gate }];
+}
+
+function proxyCandidate(
+  { proxySet }: Observation,
+  proxy: ProxyObservation,
+  restarts: ReadonlyMap<string, string>,
+): Candidate[] {
+  const { name, pod, look } = proxy;
+  if (pod === undefined || isLeaving(pod)) return [];
+  const why = isOutdated(pod, proxySet) ? `the definition of ${name} changed` : restarts.get(name);
+  if (why === undefined) return [];
+  // One that recovers is at work; killing it would only begin that again.
+  const ready = isProxyReady(proxy) || look.kind === 'seen';
+  return [{ pod, of: name, why, ready, gate: undefined }];
+}
+
+/** Everybody but `except` who should be well and is not. */
+export function notWell({ shards, proxies, cluster, proxySet }: Observation, except?: string): string[] {
+  const wanted = Math.min(cluster.spec.proxy.replicas, proxySet?.spec?.replicas ?? 0);
+  return [
+    ...shards.filter((shard) => shard.kind !== 'retired' && !isShardReady(shard)).map(({ name }) => name),
+    ...proxies.filter((proxy) => proxy.ordinal < wanted && !isProxyReady(proxy)).map(({ name }) => name),
+  ].filter((name) => name !== except);
+}
+
+function replace({ pod, of, why }: Candidate): DisruptiveAction {
+  const { namespace, name, uid = '' } = pod.metadata;
+  return { kind: 'replacePod', pod: { namespace, name }, uid, of, why };
+}

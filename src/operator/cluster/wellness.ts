@@ -1,0 +1,45 @@
+// Whether a pod, a shard, a proxy is well: from SQL that worked, not from a pod's phase alone. Pure.
+import { ANNOTATIONS } from '../desired/labels.ts';
+import type { KubeObject } from '../kube/resource.ts';
+import type { Pod } from './kinds.ts';
+import type { ProxyObservation, ShardObservation } from './observation.ts';
+
+export function isLeaving(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp !== undefined;
+}
+
+export function isPodReady(pod: Pod | undefined): boolean {
+  const ready = pod?.status?.conditions?.find(({ type }) => type === 'Ready');
+  return pod !== undefined && !isLeaving(pod) && ready?.status === 'True';
+}
+
+/** It answers SQL, takes writes, and has its roles. */
+export function isShardReady({ kind, pod, look, setup }: ShardObservation): boolean {
+  const served = kind === 'external' || (pod !== undefined && !isLeaving(pod));
+  return served && look.kind === 'seen' && look.facts.primary && setup.kind === 'done';
+}
+
+/** It takes clients, by its own word. */
+export function isProxyReady({ pod, look }: ProxyObservation): boolean {
+  return isPodReady(pod) && look.kind === 'seen' && look.facts.ready;
+}
+
+/** Which template a pod was made from; a set carries the hash in its template. */
+export function templateHashOf(set: KubeObject | undefined): string | undefined {
+  const { spec } = (set ?? {}) as { spec?: { template?: { metadata?: { annotations?: Record<string, string> } } } };
+  return spec?.template?.metadata?.annotations?.[ANNOTATIONS.restartHash];
+}
+
+/** True when the set as it is would make another pod than this one. */
+export function isOutdated(pod: Pod, liveSet: KubeObject | undefined): boolean {
+  const hash = templateHashOf(liveSet);
+  return hash !== undefined && pod.metadata.annotations?.[ANNOTATIONS.restartHash] !== hash;
+}
+
+/** It came up and fell, or never came up: its container waits for another try. */
+export function isStruggling({ status }: Pod): boolean {
+  return (status?.containerStatuses ?? []).some(
+    ({ ready, restartCount = 0, state }) =>
+      ready !== true && (restartCount > 0 || state?.waiting?.reason === 'CrashLoopBackOff'),
+  );
+}
