@@ -33,13 +33,14 @@ program
   .command('proxy')
   .description('run the proxy in front of shards that already exist')
   .requiredOption('--config <file>', 'configuration, YAML (see docs/CONFIGURATION.md)')
+  .option('--instance <name>', 'name of this proxy; stands above the configuration')
   .addHelpText(
     'after',
     '\nExit codes: 0 stopped, 1 unexpected, 2 configuration, 3 log locked or damaged, 4 log failed while running.',
   )
-  .action(async ({ config }: { config: string }) => {
+  .action(async ({ config, instance }: { config: string; instance?: string }) => {
     const { runProxy } = await import('./proxy/run.ts');
-    process.exit(await runProxy(config));
+    process.exit(await runProxy(config, instance === undefined ? {} : { instance }));
   });
 
 program

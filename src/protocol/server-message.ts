@@ -28,6 +28,8 @@ export const READY_TRANSACTION = readyForQuery(STATUS.transaction);
 export const READY_FAILED = readyForQuery(STATUS.failed);
 /** The one-byte answer to SSLRequest and GSSENCRequest: no. */
 export const REFUSE_ENCRYPTION = Buffer.from('N');
+/** The one-byte answer to SSLRequest: yes, begin the handshake. */
+export const ACCEPT_TLS = Buffer.from('S');
 
 /** ReadyForQuery with the given status byte (STATUS). */
 export function ready(status: number): Buffer {

@@ -45,6 +45,7 @@ export const SQLSTATE = {
   adminShutdown: '57P01',
   cannotConnectNow: '57P03',
   ioError: '58030',
+  configFileError: 'F0000',
   internalError: 'XX000',
 } as const;
 

@@ -40,12 +40,14 @@ export type StartupPacket =
 
 /** A first packet that is refused; `kind` is closed, `error` is what to answer (FATAL) before closing. */
 export interface StartupFault {
-  readonly kind: 'direct-tls' | 'length' | 'version' | 'layout' | 'cancel-key' | 'no-user' | 'encoding';
+  readonly kind: 'length' | 'version' | 'layout' | 'cancel-key' | 'no-user' | 'encoding';
   readonly error: SqlError;
 }
 
 export type StartupStep =
   | { readonly kind: 'more' }
+  /** The client begins with TLS at once, without asking; `bytes` are the beginning of its handshake. */
+  | { readonly kind: 'tls-hello'; readonly bytes: Buffer }
   | { readonly kind: 'packet'; readonly packet: StartupPacket /** Bytes that came behind it. */; readonly rest: Buffer }
   | { readonly kind: 'fault'; readonly fault: StartupFault };
 
@@ -57,18 +59,24 @@ function fault(kind: StartupFault['kind'], message: string, code: string = SQLST
 export class StartupReader {
   /** The beginning of a packet; shorter than STARTUP_BYTES_MAX, because a length beyond that is refused at once. */
   #kept: Buffer | undefined;
+  /** TLS begins a connection or follows its request; anywhere else the byte is the length of a packet. */
+  #first: boolean;
+
+  /** `encrypted`: the bytes come out of TLS already, in which there is no second one. */
+  constructor(encrypted = false) {
+    this.#first = !encrypted;
+  }
 
   /** `more`: wait for the next chunk. */
   push(chunk: Buffer): StartupStep {
     const bytes = this.#kept === undefined ? chunk : Buffer.concat([this.#kept, chunk]);
     this.#kept = undefined;
-    if (bytes.length > 0 && bytes[0] === TLS_HANDSHAKE_BYTE) {
-      return fault('direct-tls', 'this server does not accept TLS connections', SQLSTATE.featureNotSupported);
-    }
+    if (this.#first && bytes[0] === TLS_HANDSHAKE_BYTE) return { kind: 'tls-hello', bytes };
     if (bytes.length < 4) return this.#wait(bytes);
     const length = bytes.readInt32BE(0);
     if (length < 8 || length > STARTUP_BYTES_MAX) return fault('length', 'invalid length of startup packet');
     if (bytes.length < length) return this.#wait(bytes);
+    this.#first = false;
     return readStartupPacket(bytes, length);
   }
 

@@ -10,8 +10,16 @@ export interface ClientKey {
 /** Key bytes of protocol 3.0, and of 3.2 and later. */
 const KEY_BYTES = { short: 4, long: 32 } as const;
 
+/** A client as administrators see it; its number is that of its cancel key. */
+export interface ConnectedClient {
+  readonly session: ClientSession;
+  /** Where it comes from; empty for a Unix socket. */
+  readonly address: string;
+  readonly connectedAtMs: number;
+}
+
 export class ClientKeys {
-  readonly #sessions = new Map<number, { key: Buffer; session: ClientSession }>();
+  readonly #sessions = new Map<number, ConnectedClient & { readonly key: Buffer }>();
 
   /** A key that nobody else has; `minor` is the protocol's minor version. */
   issue(minor: number): ClientKey {
@@ -20,8 +28,8 @@ export class ClientKeys {
     return { pid, key: randomBytes(minor >= 2 ? KEY_BYTES.long : KEY_BYTES.short) };
   }
 
-  register({ pid, key }: ClientKey, session: ClientSession): void {
-    this.#sessions.set(pid, { key, session });
+  register({ pid, key }: ClientKey, session: ClientSession, address: string): void {
+    this.#sessions.set(pid, { key, session, address, connectedAtMs: Date.now() });
   }
 
   forget({ pid }: ClientKey): void {
@@ -36,6 +44,11 @@ export class ClientKeys {
 
   get size(): number {
     return this.#sessions.size;
+  }
+
+  /** By number. */
+  clients(): ReadonlyMap<number, ConnectedClient> {
+    return this.#sessions;
   }
 
   sessions(): ClientSession[] {

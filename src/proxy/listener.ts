@@ -1,57 +1,65 @@
-// Accepts clients: startup packet, authentication, settings, then a session. Everything before the session is bounded in
-// bytes and time, and a client that is refused is told why.
+// Accepts clients and says who may come in: the database of the administrators always, the others once recovery is over
+// and until a drain. Everybody who is refused is told why.
+//
+//   recovering ──admit()──▶ open ◀──drain() / resume()──▶ draining
+//                             └────────── stop() ─────────────┴──▶ stopping
 import { createServer, type Server, type Socket } from 'node:net';
-import { FrameReader, frameFaultError } from '../protocol/frame.ts';
-import { MalformedMessage } from '../protocol/malformed-message.ts';
-import {
-  backendKeyData,
-  errorResponse,
-  negotiateProtocolVersion,
-  READY_IDLE,
-  REFUSE_ENCRYPTION,
-} from '../protocol/server-message.ts';
 import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
-import { PROTOCOL_MINOR_MAX, type StartupMessage, StartupReader } from '../protocol/startup.ts';
-import { Authentication, type AuthenticationRules } from '../session/authentication.ts';
-import { ClientSession } from '../session/client-session.ts';
-import { ClientWriter } from '../session/client-writer.ts';
-import { type SessionServices, SessionState } from '../session/session-state.ts';
-import { readStartupWishes, welcome } from '../session/welcome.ts';
+import type { AuthenticationRules } from '../session/authentication.ts';
+import type { SessionServices } from '../session/session-state.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { AdminSession } from './admin/admin-session.ts';
 import type { Backends } from './backends.ts';
+import type { ClientEncryption } from './client-encryption.ts';
 import { ClientKeys } from './client-keys.ts';
+import { Login } from './login.ts';
 
-/** Bytes of one message before the client has proved who it is. */
-const LOGIN_FRAME_BYTES_MAX = 65_536;
-
-export interface ListenerOptions {
-  readonly host: string;
-  readonly port: number;
+/** What logins are judged by; a reload replaces it as a whole, and a login keeps what it began with. */
+export interface LoginSettings {
   readonly database: string;
   readonly clientsMax: number;
   readonly frameBytesMax: number;
   readonly startupTimeoutMs: number;
   readonly rules: AuthenticationRules;
+  /** undefined: TLS is not offered. */
+  readonly encryption?: ClientEncryption | undefined;
+  readonly admin: { readonly database: string; readonly rules: AuthenticationRules };
+}
+
+export interface ListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly settings: LoginSettings;
   readonly services: SessionServices;
   readonly backends: Backends;
+  /** Makes the session of an administrator who has logged in. */
+  readonly openAdmin: (socket: Socket, user: string) => AdminSession;
   readonly log: Logger;
 }
 
-export class Listener {
-  readonly #options: ListenerOptions;
-  readonly #server: Server;
-  readonly #keys = new ClientKeys();
-  readonly #sockets = new Set<Socket>();
-  #stopping = false;
+/** Administrators at most: they are let in where clients are not, so they are bounded by themselves. */
+const ADMINS_MAX = 100;
 
-  constructor(options: ListenerOptions) {
-    this.#options = options;
+export type Gate = 'recovering' | 'open' | 'draining' | 'stopping';
+
+export class Listener {
+  readonly keys = new ClientKeys();
+  readonly options: Omit<ListenerOptions, 'settings'>;
+  settings: LoginSettings;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #admins = new Set<AdminSession>();
+  #gate: Gate = 'recovering';
+
+  constructor({ settings, ...options }: ListenerOptions) {
+    this.options = options;
+    this.settings = settings;
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
   }
 
-  /** Resolves with the port, once clients can connect. Rejects when the address cannot be used. */
+  /** Resolves with the port, once administrators can connect. Rejects when the address cannot be used. */
   listen(): Promise<number> {
-    const { host, port } = this.#options;
+    const { host, port } = this.options;
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(port, host, () => {
@@ -61,210 +69,99 @@ export class Listener {
     });
   }
 
-  /** Clients that are logged in. */
+  get gate(): Gate {
+    return this.#gate;
+  }
+
+  /** Clients that are logged in, administrators not among them. */
   get clients(): number {
-    return this.#keys.size;
+    return this.keys.size;
+  }
+
+  /** From now on clients are let in. */
+  admit(): void {
+    if (this.#gate === 'recovering') this.#gate = 'open';
   }
 
   /** No new clients; idle ones are sent away with 57P01, the others as soon as their transaction ends. */
   drain(): void {
-    this.#stopping = true;
+    if (this.#gate === 'recovering' || this.#gate === 'open') this.#gate = 'draining';
+    for (const session of this.keys.sessions()) session.closeWhenIdle(shuttingDown);
+  }
+
+  /** Takes a drain back; who has not been sent away yet stays. */
+  resume(): void {
+    if (this.#gate !== 'draining') return;
+    this.#gate = 'open';
+    for (const session of this.keys.sessions()) session.stay();
+  }
+
+  /** Drains and does not listen any more; for good. */
+  stop(): void {
+    this.drain();
+    this.#gate = 'stopping';
     this.#server.close();
-    for (const session of this.#keys.sessions()) session.closeWhenIdle(shuttingDown);
+  }
+
+  /** Ends everything at once, for a start that failed. */
+  close(): void {
+    this.#gate = 'stopping';
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   /** Ends every session that is still there; commits in progress go on to their end. */
   terminate(): void {
-    for (const session of this.#keys.sessions()) session.terminate(shuttingDown);
+    for (const session of this.keys.sessions()) session.terminate(shuttingDown);
+    for (const admin of this.#admins) admin.end(shuttingDown);
     for (const socket of this.#sockets) socket.destroySoon();
   }
 
+  /** Why somebody who asks for this database now is not let in. */
+  refusal(admin: boolean): SqlError | undefined {
+    if (admin) return this.#admins.size < ADMINS_MAX ? undefined : tooMany(`at most ${ADMINS_MAX} administrators`);
+    if (this.#gate === 'recovering') return recovering;
+    if (this.#gate !== 'open') return shuttingDown;
+    const { clientsMax } = this.settings;
+    return this.keys.size < clientsMax ? undefined : tooMany(`limits.clientsMax is ${clientsMax}`);
+  }
+
+  /** Makes an administrator's session, which ends with its socket. */
+  openAdmin(socket: Socket, user: string): AdminSession {
+    const session = this.options.openAdmin(socket, user);
+    this.#admins.add(session);
+    socket.once('close', () => this.#admins.delete(session));
+    return session;
+  }
+
+  /** A connection goes on as the TLS over it, which alone may end it. */
+  upgraded(plain: Socket, encrypted: Socket): void {
+    this.#sockets.delete(plain);
+    this.#keep(encrypted);
+  }
+
   #accept(socket: Socket): void {
+    this.#keep(socket);
+    new Login(socket, this).begin();
+  }
+
+  #keep(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.on('error', () => socket.destroy());
+    socket.on('error', (error) => {
+      this.options.log.debug({ client: socket.remoteAddress, err: error }, 'a connection failed');
+      socket.destroy();
+    });
     socket.on('close', () => this.#sockets.delete(socket));
-    new Login(socket, this.#options, this.#keys, () => this.#refusal()).begin();
-  }
-
-  #refusal(): SqlError | undefined {
-    if (this.#stopping) return shuttingDown;
-    if (this.#keys.size < this.#options.clientsMax) return undefined;
-    return sqlError(
-      SQLSTATE.tooManyConnections,
-      `sorry, too many clients already (limits.clientsMax is ${this.#options.clientsMax})`,
-    );
   }
 }
 
-/** One connection from its first byte to its session. */
-class Login {
-  readonly #socket: Socket;
-  readonly #options: ListenerOptions;
-  readonly #keys: ClientKeys;
-  readonly #refusal: () => SqlError | undefined;
-  readonly #startup = new StartupReader();
-  readonly #timer: NodeJS.Timeout;
-  #reader: FrameReader | undefined;
-  #authentication: Authentication | undefined;
-  #packet: StartupMessage | undefined;
-  #over = false;
-  readonly #early: Buffer[] = [];
-
-  constructor(socket: Socket, options: ListenerOptions, keys: ClientKeys, refusal: () => SqlError | undefined) {
-    this.#socket = socket;
-    this.#options = options;
-    this.#keys = keys;
-    this.#refusal = refusal;
-    this.#timer = setTimeout(() => socket.destroy(), options.startupTimeoutMs);
-    socket.on('close', () => clearTimeout(this.#timer));
-  }
-
-  begin(): void {
-    this.#socket.on('data', this.#onData);
-  }
-
-  readonly #onData = (chunk: Buffer): void => {
-    if (this.#over) return;
-    if (this.#reader !== undefined) {
-      const fault = this.#reader.push(chunk);
-      if (fault !== undefined) this.#refuse(frameFaultError(fault));
-      return;
-    }
-    this.#startupBytes(chunk);
-  };
-
-  #startupBytes(chunk: Buffer): void {
-    const step = this.#startup.push(chunk);
-    if (step.kind === 'more') return;
-    if (step.kind === 'fault') {
-      this.#refuse(step.fault.error);
-      return;
-    }
-    const { packet, rest } = step;
-    switch (packet.kind) {
-      case 'ssl-request':
-      case 'gss-request':
-        // Bytes sent before our answer would be taken for encrypted ones later: a stripped-TLS trick, so refuse them.
-        if (rest.length > 0)
-          this.#refuse(sqlError(SQLSTATE.protocolViolation, 'received unencrypted data after SSL request'));
-        else this.#socket.write(REFUSE_ENCRYPTION);
-        return;
-      case 'cancel':
-        this.#keys.cancel(packet);
-        this.#over = true;
-        this.#socket.end();
-        return;
-      case 'startup':
-        this.#authenticate(packet, rest);
-    }
-  }
-
-  #authenticate(packet: StartupMessage, rest: Buffer): void {
-    const user = packet.parameters.get('user') ?? '';
-    const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      this.#refuse(refusal);
-      return;
-    }
-    this.#packet = packet;
-    if (packet.negotiate) this.#socket.write(negotiateProtocolVersion(PROTOCOL_MINOR_MAX, packet.protocolOptions));
-    this.#authentication = new Authentication(user, this.#options.rules);
-    this.#reader = new FrameReader(
-      { frame: (type, chunk, start, end) => this.#loginFrame(type, chunk, start, end), chunkEnd: () => undefined },
-      LOGIN_FRAME_BYTES_MAX,
-    );
-    this.#step(this.#authentication.start());
-    if (rest.length === 0) return;
-    if (this.#over) this.#early.push(rest);
-    else this.#onData(rest);
-  }
-
-  #loginFrame(type: number, chunk: Buffer, start: number, end: number): void {
-    if (this.#authentication === undefined) return;
-    if (this.#over) {
-      // A client that does not wait for ReadyForQuery: its session takes it up.
-      this.#early.push(chunk.subarray(start, end));
-      return;
-    }
-    try {
-      this.#step(this.#authentication.frame(type, chunk, start, end));
-    } catch (error) {
-      if (!(error instanceof MalformedMessage)) throw error;
-      this.#refuse(sqlError(error.code, error.message));
-    }
-  }
-
-  #step(step: ReturnType<Authentication['start']>): void {
-    if (step.kind === 'refused') {
-      this.#refuse(step.error);
-      return;
-    }
-    this.#socket.write(step.bytes);
-    if (step.kind === 'admitted') {
-      this.#over = true;
-      this.#socket.off('data', this.#onData);
-      this.#socket.pause();
-      void this.#admit();
-    }
-  }
-
-  async #admit(): Promise<void> {
-    const packet = this.#packet;
-    if (packet === undefined) return;
-    const { services, backends, database } = this.#options;
-    const user = packet.parameters.get('user') ?? '';
-    const wanted = packet.parameters.get('database') ?? user;
-    if (wanted !== database) {
-      return this.#refuse(
-        sqlError(SQLSTATE.invalidCatalogName, `database "${wanted}" does not exist`, {
-          hint: `This proxy serves the database "${database}".`,
-        }),
-      );
-    }
-    const wishes = readStartupWishes(packet, services.searchPath);
-    if ('code' in wishes) return this.#refuse(wishes);
-    const state = new SessionState({
-      services,
-      writer: new ClientWriter(this.#socket),
-      user,
-      pools: backends.poolsFor(user),
-      furtherPools: backends.furtherPoolsFor(user),
-      ...wishes,
-    });
-    const error = await welcome(state);
-    if (error !== undefined) return this.#refuse(error);
-    this.#open(state, packet.minor);
-  }
-
-  #open(state: SessionState, minor: number): void {
-    clearTimeout(this.#timer);
-    if (this.#socket.destroyed) return;
-    const key = this.#keys.issue(minor);
-    const session = new ClientSession(this.#socket, state, {
-      frameBytesMax: this.#options.frameBytesMax,
-      onClosed: () => this.#keys.forget(key),
-    });
-    this.#keys.register(key, session);
-    state.writer.write(backendKeyData(key.pid, key.key));
-    state.writer.write(READY_IDLE);
-    state.writer.flush();
-    const refusal = this.#refusal();
-    if (refusal?.code === SQLSTATE.adminShutdown) session.closeWhenIdle(refusal);
-    for (const chunk of this.#early) session.push(chunk);
-    this.#socket.resume();
-  }
-
-  #refuse(error: SqlError): void {
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#options.log.info(
-      { client: this.#socket.remoteAddress, sqlstate: error.code },
-      `client refused: ${error.message}`,
-    );
-    this.#socket.end(errorResponse({ ...error, severity: 'FATAL' }));
-  }
-}
+const tooMany = (why: string) => sqlError(SQLSTATE.tooManyConnections, `sorry, too many clients already (${why})`);
 
 const shuttingDown = sqlError(SQLSTATE.adminShutdown, 'terminating connection: the proxy is shutting down', {
   severity: 'FATAL',
+});
+
+const recovering = sqlError(SQLSTATE.cannotConnectNow, 'the proxy is finishing what an earlier run left in doubt', {
+  severity: 'FATAL',
+  hint: 'Try again in a moment.',
 });

@@ -1,34 +1,35 @@
-// The data plane assembled. The start order is the safety argument: open the log (lock, epoch) → recover what earlier
-// runs left → pools → listen. Nobody can write across shards before the first recovery pass is over.
+// The data plane assembled. The start order is the safety argument: open the log (lock, epoch) → listen for administrators →
+// recover what earlier runs left → look at the tables → let clients in. Nobody can write across shards before the first
+// recovery pass is over.
+import type { Socket } from 'node:net';
 import { type Clock, systemClock } from '../kernel/clock.ts';
 import { type ControlPoint, noControlPoint } from '../kernel/control-point.ts';
-import { PgShardProbe } from '../recovery/pg-shard-probe.ts';
-import { Recovery } from '../recovery/recovery.ts';
+import { VERSION } from '../kernel/version.ts';
 import type { PassReport } from '../recovery/report.ts';
-import { Router } from '../routing/router.ts';
 import { buildTopology } from '../routing/topology.ts';
-import { authenticationRules } from '../session/authentication.ts';
-import { shardsOfDeadlock } from '../session/deadlock-error.ts';
-import { RunningTransactions } from '../session/running-transactions.ts';
-import type { SessionServices } from '../session/session-state.ts';
-import { StatementNames } from '../session/statement-names.ts';
 import { loadParser } from '../sql/parser.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { Coordinator } from '../transaction/coordinator.ts';
-import { DecisionLog } from '../transaction/decision-log.ts';
-import { renderOwnerName } from '../transaction/gid.ts';
-import { FileStorage } from '../wal/file-storage.ts';
-import { openWal } from '../wal/wal.ts';
-import { Backends } from './backends.ts';
-import { type CatalogWatch, catalogWatch } from './catalog-watch.ts';
+import type { DecisionLog } from '../transaction/decision-log.ts';
+import { type Actors, commandActions } from './admin/actions.ts';
+import { AdminDesk } from './admin/admin-desk.ts';
+import { AdminSession } from './admin/admin-session.ts';
 import type { ProxyConfig } from './config.ts';
-import { DeadlockWatch } from './deadlock-watch.ts';
+import type { ConfigFile, LoadedConfig } from './config-file.ts';
+import { Drain } from './drain.ts';
 import { Listener } from './listener.ts';
+import { LiveConfig } from './live-config.ts';
+import { loginSettings } from './login-settings.ts';
+import { openDecisions } from './open-decisions.ts';
+import { assembleParts, type ProxyParts } from './parts.ts';
+import { Reload, type ReloadOutcome } from './reload.ts';
 import { inspectShards } from './shard-inspection.ts';
+import { stopProxy } from './stop-proxy.ts';
 
 export interface ProxyDeps {
   readonly log: Logger;
   readonly clock?: Clock;
+  /** Where the configuration came from; without it there is nothing to reload. */
+  readonly from?: { readonly file: ConfigFile; readonly loaded: LoadedConfig };
   /** Tests only; production has the no-op. */
   readonly controlPoint?: ControlPoint;
   /** Tests only: a module whose `syncHook` runs in the log's own thread, where the control points around fsync are. */
@@ -46,6 +47,8 @@ export interface RunningProxy {
   positions(): DecisionLog['positions'];
   /** Resolves when the log has failed: the process must end, and acknowledges nothing more. */
   readonly failed: Promise<unknown>;
+  /** Reads the configuration file again; never rejects for the file's sake. */
+  reload(): Promise<ReloadOutcome>;
   /** Finishes running transactions up to the grace period, then ends the rest; closes the log clean. */
   stop(): Promise<void>;
 }
@@ -53,193 +56,68 @@ export interface RunningProxy {
 /** Starts a proxy in this process. Rejects with WalLockedError, WalDamageError, TopologyError or a listen error. */
 export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> {
   const { log, clock = systemClock, controlPoint = noControlPoint } = deps;
+  const live = new LiveConfig(config, deps.from);
   await loadParser();
-  const shardNames = config.shards.map((shard) => shard.name);
-  const topology = buildTopology(config.sharding, shardNames);
-  const decisions = await openDecisions(config, { ...deps, clock, controlPoint });
-  const { epoch } = decisions.identity;
-  const ownerName = renderOwnerName(config.cluster, config.instance, epoch);
-  let catalog: CatalogWatch | undefined;
-  const recovery: { parts: ReturnType<typeof assembleRecovery> | undefined } = { parts: undefined };
-  try {
-    const parts = assembleRecovery(config, { decisions, ownerName, clock, controlPoint, log });
-    recovery.parts = parts;
-    if (!config.twoPhaseCommit.enabled) {
-      log.warn('two-phase commit is off: a crash in the middle of a cross-shard COMMIT tears the transaction');
-    }
-    await inspectShards(config, ownerName, clock, log);
-    // A crash here: nothing new was begun; the next start finds the same in-doubt transactions.
-    const firstPass = await parts.recovery.firstPass();
-    const backends = new Backends(config, ownerName, clock);
-    const router = new Router(topology);
-    const watch = catalogWatch(config, ownerName, { topology, adopt: (seen) => router.adopt(seen), clock, log });
-    catalog = watch;
-    await watch.start();
-    const services: SessionServices = {
-      router,
-      schema: watch,
-      shardNames,
-      coordinator: parts.coordinator,
-      running: parts.running,
-      statementNames: new StatementNames(),
-      autoTwoPhaseCommit: config.twoPhaseCommit.auto,
-      preparedStatementsMax: config.limits.preparedStatementsMax,
-      searchPath: topology.searchPath,
-    };
-    const listener = new Listener({
-      host: config.listen.host,
-      port: config.listen.port,
-      database: config.database,
-      ...config.limits,
-      rules: await authenticationRules(config.authentication.method, config.authentication.users),
-      services,
-      backends,
-      log,
-    });
-    const port = await listener.listen();
-    parts.recovery.start();
-    parts.deadlocks.start();
-    return {
-      host: config.listen.host,
-      port,
-      instance: config.instance,
-      epoch,
-      firstPass,
-      positions: () => decisions.positions,
-      failed: decisions.failed,
-      stop: () => stopProxy(config, { catalog: watch, listener, backends, decisions, ...parts, clock, log }),
-    };
-  } catch (error) {
-    await catalog?.close();
-    await recovery.parts?.recovery.stop();
-    await Promise.all([...(recovery.parts?.probes.values() ?? [])].map((probe) => probe.close()));
-    await decisions.close();
-    throw error;
-  }
-}
-
-async function openDecisions(
-  config: ProxyConfig,
-  { clock, controlPoint, log, syncHook }: Required<Omit<ProxyDeps, 'syncHook'>> & Pick<ProxyDeps, 'syncHook'>,
-): Promise<DecisionLog> {
-  const { directory, segmentBytes, reserveBytes, retentionMs, retentionBytesMax } = config.wal;
-  return DecisionLog.open({
-    clock,
-    retentionMs,
-    retentionBytesMax,
-    openWal: async (onRecord) => {
-      const opened = await openWal(
-        {
-          directory,
-          segmentBytes,
-          reserveBytes,
-          clock,
-          controlPoint,
-          holder: `atomshard proxy ${config.instance}`,
-          ...(syncHook === undefined ? {} : { storage: new FileStorage(directory, { syncHook }) }),
-        },
-        onRecord,
-      );
-      const { identity, repaired } = opened;
-      log.info(
-        { ...identity, directory, ...opened.positions },
-        identity.created ? 'write-ahead log created' : 'write-ahead log opened',
-      );
-      if (repaired !== undefined) log.warn(repaired, 'a torn write at the end of the log was cut off; a copy was kept');
-      return opened;
-    },
-  });
-}
-
-interface Assembly {
-  readonly decisions: DecisionLog;
-  readonly ownerName: string;
-  readonly clock: Clock;
-  readonly controlPoint: ControlPoint;
-  readonly log: Logger;
-}
-
-/** Recovery and the coordinator know each other: the one leaves alone what the other drives and finishes what it leaves. */
-function assembleRecovery(config: ProxyConfig, { decisions, ownerName, clock, controlPoint, log }: Assembly) {
-  const { cluster, instance } = config;
-  const probes = new Map(
-    config.shards.map((shard) => [
-      shard.name,
-      new PgShardProbe({ ...shard, shard: shard.name, ...config.resolver, ownerName, clock }),
-    ]),
+  const topology = buildTopology(
+    config.sharding,
+    config.shards.map(({ name }) => name),
   );
-  let coordinator: Coordinator | undefined;
-  const recovery = new Recovery({
-    cluster,
-    instance,
-    log: decisions,
-    probes,
-    driving: () => coordinator?.driving() ?? new Set(),
-    clock,
-    controlPoint,
-    intervalMs: config.recovery.intervalMs,
-    onReport: (report) => logReport(log, report),
-    onAlarm: (alarm) => log.error(alarm, 'recovery alarm'),
+  const settings = await loginSettings(config);
+  await using undo = new AsyncDisposableStack();
+  const decisions = await openDecisions(config, { clock, controlPoint, log, syncHook: deps.syncHook });
+  undo.defer(() => decisions.close());
+  const parts = assembleParts({ live, decisions, topology, clock, controlPoint, log });
+  undo.defer(async () => {
+    await parts.catalog.close();
+    await parts.recovery.stop();
+    await Promise.all([...parts.probes.values()].map((probe) => probe.close()));
+    await parts.backends.close();
   });
-  coordinator = new Coordinator({
-    cluster,
-    instance,
-    log: decisions,
-    resolver: recovery,
-    clock,
-    controlPoint,
-    commitWaitMs: config.twoPhaseCommit.commitWaitMs,
-    prepareWaitMs: config.twoPhaseCommit.prepareWaitMs,
-    twoPhaseCommit: config.twoPhaseCommit.enabled,
-  });
-  const running = new RunningTransactions();
-  const deadlocks = new DeadlockWatch({
-    running,
-    shards: probes,
-    clock,
-    timeoutMs: config.deadlock.timeoutMs,
-    onDeadlock: (deadlock) => log.warn({ ...deadlock, shards: shardsOfDeadlock(deadlock) }, DEADLOCK),
-  });
-  return { recovery, coordinator, probes, running, deadlocks };
+  const { listener, drain, reload } = assembleFront(parts, settings);
+  undo.defer(() => listener.close());
+  const port = await listener.listen();
+  if (!config.twoPhaseCommit.enabled) {
+    log.warn('two-phase commit is off: a crash in the middle of a cross-shard COMMIT tears the transaction');
+  }
+  await inspectShards(config, parts.ownerName, clock, log);
+  // A crash here: nothing new was begun; the next start finds the same in-doubt transactions.
+  const firstPass = await parts.recovery.firstPass();
+  await parts.catalog.start();
+  listener.admit();
+  parts.recovery.start();
+  parts.deadlocks.start();
+  undo.move();
+  return {
+    host: config.listen.host,
+    port,
+    instance: config.instance,
+    epoch: decisions.identity.epoch,
+    firstPass,
+    positions: () => decisions.positions,
+    failed: decisions.failed,
+    reload: () => reload.run(),
+    stop: () => stopProxy({ parts, listener, drain }),
+  };
 }
 
-const DEADLOCK = 'transactions waited for each other over several shards; the youngest was cancelled with 40P01';
-
-function logReport(log: Logger, report: PassReport): void {
-  const { alarms: _known, newAlarms, ...fields } = report;
-  for (const alarm of newAlarms) log.error(alarm, 'recovery alarm');
-  // Under load every pass sees transactions that end while it looks; only what it had to do, or could not do, is news.
-  const did = report.committed + report.rolledBack + report.backendsFenced;
-  const quiet = did === 0 && report.held.length === 0 && report.unreachableShards.length === 0;
-  if (quiet) log.debug(fields, 'recovery pass');
-  else log.info(fields, 'recovery pass');
-}
-
-type Parts = ReturnType<typeof assembleRecovery> & {
-  readonly catalog: CatalogWatch;
-  readonly listener: Listener;
-  readonly backends: Backends;
-  readonly decisions: DecisionLog;
-  readonly clock: Clock;
-  readonly log: Logger;
-};
-
-async function stopProxy(config: ProxyConfig, parts: Parts): Promise<void> {
-  const { catalog, listener, backends, decisions, recovery, coordinator, deadlocks, probes, clock, log } = parts;
-  listener.drain();
-  const deadlineMs = clock.monotonicMs() + config.shutdown.graceMs;
-  while (listener.clients > 0 && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
-  if (listener.clients > 0)
-    log.warn({ clients: listener.clients }, 'the grace period is over; ending the sessions that are left');
-  listener.terminate();
-  // Commits that have begun are driven to their end; a kill here leaves them to the next start's recovery.
-  await coordinator.drain();
-  await Promise.race([recovery.idle(), clock.sleep(Math.max(1_000, deadlineMs - clock.monotonicMs()))]);
-  await recovery.stop();
-  await catalog.close();
-  await deadlocks.stop();
-  await Promise.all([...probes.values()].map((probe) => probe.close()));
-  await backends.close();
-  await decisions.close();
-  log.info('the log is closed; bye');
+/** What stands towards clients and administrators. */
+function assembleFront(parts: ProxyParts, settings: Awaited<ReturnType<typeof loginSettings>>) {
+  const { live, clock, log, services, backends, recovery, running, coordinator, decisions } = parts;
+  const openAdmin = (socket: Socket, user: string) => {
+    const { database } = live.current.admin;
+    return new AdminSession(socket, new AdminDesk(actions, { version: VERSION, database }, user));
+  };
+  const listener = new Listener({ ...live.started.listen, settings, services, backends, openAdmin, log });
+  const drain = new Drain({
+    clock,
+    listener,
+    busy: () => [...running].length > 0 || coordinator.driving().difference(recovery.handedOver()).size > 0,
+    unfinished: () => decisions.liveCount + recovery.handedOverCount,
+    pass: () => recovery.pass(),
+    passIntervalMs: () => live.current.recovery.intervalMs,
+  });
+  const reload = new Reload(parts, listener);
+  const actors: Actors = { parts, listener, drain, reload, version: VERSION, metricRows: async () => [] };
+  const actions = commandActions(actors);
+  return { listener, drain, reload };
 }

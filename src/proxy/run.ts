@@ -4,12 +4,15 @@ import type { ControlPoint } from '../kernel/control-point.ts';
 import { TopologyError } from '../routing/topology.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
 import { WalDamageError, WalLockedError } from '../wal/errors.ts';
-import { ConfigError, readProxyConfig } from './config.ts';
+import { ConfigError } from './config.ts';
+import { ConfigFile } from './config-file.ts';
 import { type RunningProxy, startProxy } from './proxy.ts';
 
 export const EXIT = { clean: 0, unexpected: 1, configuration: 2, logRefused: 3, logFailed: 4 } as const;
 
 export interface RunOptions {
+  /** Stands above the instance in the file. */
+  readonly instance?: string;
   /** Tests only. */
   readonly controlPoint?: ControlPoint;
   /** Tests only; see ProxyDeps. */
@@ -22,13 +25,21 @@ export interface RunOptions {
 export async function runProxy(configFile: string, options: RunOptions = {}): Promise<number> {
   const { stdout = process.stdout, stderr = process.stderr } = options;
   try {
-    const config = readProxyConfig(configFile);
+    const file = new ConfigFile(configFile, options.instance);
+    const loaded = file.load();
+    const { config } = loaded;
     const log = createLog(config.log.level, { instance: config.instance });
     const { controlPoint, syncHook } = options;
     const forTests = { ...(controlPoint && { controlPoint }), ...(syncHook && { syncHook }) };
-    const proxy = await startProxy(config, { log, ...forTests });
+    const asked = firstSignal(log);
+    const starting = startProxy(config, { log, from: { file, loaded }, ...forTests });
+    starting.catch(() => undefined);
+    // A signal before it is ready ends it at once, which is safe: the next start does what this one would have done.
+    const proxy = await Promise.race([starting, asked]);
+    if (proxy === 'signal') return EXIT.clean;
     stdout.write(`${readyLine(proxy)}\n`);
-    return await untilEnd(proxy, log);
+    process.on('SIGHUP', () => void proxy.reload());
+    return await untilEnd(proxy, asked, log);
   } catch (error) {
     stderr.write(`atomshard proxy: ${error instanceof Error ? error.message : String(error)}\n`);
     const code = exitCodeOf(error);
@@ -51,8 +62,8 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** The first SIGTERM or SIGINT drains, the second stops at once, which is safe: the next start recovers. */
-async function untilEnd(proxy: RunningProxy, log: Logger): Promise<number> {
-  const asked = new Promise<'signal'>((resolve) => {
+function firstSignal(log: Logger): Promise<'signal'> {
+  return new Promise((resolve) => {
     let times = 0;
     const onSignal = (signal: NodeJS.Signals) => {
       times++;
@@ -63,6 +74,9 @@ async function untilEnd(proxy: RunningProxy, log: Logger): Promise<number> {
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
   });
+}
+
+async function untilEnd(proxy: RunningProxy, asked: Promise<'signal'>, log: Logger): Promise<number> {
   const ended = await Promise.race([asked, proxy.failed.then((failure) => ({ failure }))]);
   if (ended === 'signal') {
     await proxy.stop();

@@ -103,6 +103,11 @@ export class Recovery implements Resolver {
     return this.#handOver.openCount;
   }
 
+  /** `<epoch>.<seq>` of transactions that were handed over and are not finished yet. */
+  handedOver(): ReadonlySet<string> {
+    return this.#handOver.driving();
+  }
+
   /** Resolves when every participant that was handed over is finished; for a drain, beside a deadline. */
   idle(): Promise<void> {
     return this.#handOver.idle();
@@ -119,10 +124,10 @@ export class Recovery implements Resolver {
   }
 
   async #run(): Promise<void> {
-    const { clock, intervalMs } = this.#deps;
+    const { clock } = this.#deps;
     const { signal } = this.#stopping;
     for (;;) {
-      await clock.sleep(intervalMs * (0.75 + Math.random() / 2), signal);
+      await clock.sleep(this.#deps.intervalMs * (0.75 + Math.random() / 2), signal);
       if (signal.aborted) return;
       await this.pass();
     }

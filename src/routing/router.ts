@@ -81,6 +81,13 @@ export class Router {
     this.#shapes.clear();
   }
 
+  /** Another router takes over: plans of this one say that they are `outdated`. */
+  retire(): void {
+    this.#tools.tables = new Map();
+    this.#texts.clear();
+    this.#shapes.clear();
+  }
+
   /** The shard that `SET atomshard.shard` or a comment names, by logical name or number. */
   shardNamed(value: string): number | undefined {
     const named = this.topology.shards.indexOf(value);

@@ -66,6 +66,11 @@ export class ClientSession {
     return !this.#running && this.state.transaction === undefined;
   }
 
+  /** Running something for the client now. */
+  get active(): boolean {
+    return this.#running;
+  }
+
   /** A cancel request of this client: reaches the shards that work for it, except while it commits. */
   cancel(): void {
     if (this.state.committing) return;
@@ -76,6 +81,11 @@ export class ClientSession {
   closeWhenIdle(error: SqlError): void {
     this.#closeWhenIdle = error;
     if (this.idle) this.#end(error);
+  }
+
+  /** Takes closeWhenIdle back. */
+  stay(): void {
+    this.#closeWhenIdle = undefined;
   }
 
   /** Ends the session at once: its transaction is rolled back unless it is being committed. */
@@ -225,6 +235,8 @@ export class ClientSession {
   }
 
   #ready(): void {
+    const { traffic } = this.state.services;
+    if (traffic !== undefined) traffic.queries++;
     this.state.writer.write(ready(this.#status()));
     this.state.writer.flush();
   }

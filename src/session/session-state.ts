@@ -9,6 +9,7 @@ import type { ClientTransaction } from './client-transaction.ts';
 import type { ClientWriter } from './client-writer.ts';
 import type { RunningTransactions } from './running-transactions.ts';
 import type { SchemaWatch } from './schema-watch.ts';
+import type { SessionTraffic } from './session-traffic.ts';
 import type { Settings } from './settings.ts';
 import type { StatementNames } from './statement-names.ts';
 
@@ -25,6 +26,8 @@ export interface SessionServices {
   readonly preparedStatementsMax: number;
   /** The only search path that routing understands, as configured. */
   readonly searchPath: readonly string[];
+  /** Absent in most tests. */
+  readonly traffic?: SessionTraffic | undefined;
 }
 
 /** A prepared statement of the client. Replaced by another object when it is planned anew: plan and text belong together. */

@@ -14,35 +14,20 @@ import { ConnectBackoff } from './connect-backoff.ts';
 import { ServerConnection } from './connection.ts';
 import { queueFullError, shutDownError, waitedTooLongError } from './pool-errors.ts';
 import type { PoolOptions, PoolStats, Taken } from './pool-options.ts';
+import { nextLookAtMs, refused, type Slot, type Waiter } from './pool-slots.ts';
 import { PrimaryWatch } from './primary-watch.ts';
-import { ConnectFailure, type ShardTarget } from './target.ts';
-
-/** Idle and old connections are looked at this often at least. */
-const SWEEP_MS_MAX = 30_000;
-
-interface Slot {
-  readonly connection: ServerConnection;
-  readonly expiresAtMs: number;
-  leased: boolean;
-  idleSinceMs: number;
-}
-
-interface Waiter {
-  readonly since: number;
-  readonly deadlineMs: number;
-  readonly resolve: (taken: Taken) => void;
-}
-
-const refused = (error: SqlError): Taken => ({ kind: 'refused', error });
+import { ConnectFailure, type ShardTarget, sameTarget } from './target.ts';
 
 export type { PoolOptions, PoolStats, Taken };
 
 export class Pool {
-  readonly target: ShardTarget;
-  readonly #options: PoolOptions;
+  #target: ShardTarget;
+  #options: PoolOptions;
   readonly #backoff: ConnectBackoff;
-  readonly #primary: PrimaryWatch;
-  readonly #scramKeys = new ScramKeyCache();
+  #primary: PrimaryWatch;
+  #scramKeys = new ScramKeyCache();
+  /** Another number when the target is another: what was made for an earlier one is not used again. */
+  #generation = 0;
   readonly #random: () => number;
   /** Every connection that is open and ours. */
   readonly #slots = new Map<ServerConnection, Slot>();
@@ -53,17 +38,38 @@ export class Pool {
   #state: 'open' | 'draining' | 'closed' = 'open';
   #drained: (() => void)[] = [];
   readonly #alarm: Alarm;
-  #opened = 0;
-  #connectFailures = 0;
-  #waitTimeouts = 0;
+  readonly #counts = { opened: 0, connectFailures: 0, waitTimeouts: 0 };
 
   constructor(target: ShardTarget, options: PoolOptions) {
-    this.target = target;
+    this.#target = target;
     this.#options = options;
     this.#random = options.random ?? Math.random;
     this.#backoff = new ConnectBackoff(options, this.#random);
     this.#primary = new PrimaryWatch(target);
     this.#alarm = new Alarm(options.clock, () => this.#sweep());
+  }
+
+  get target(): ShardTarget {
+    return this.#target;
+  }
+
+  /**
+   * Other limits from now on, and perhaps another address or login. Connections to the former one are closed as they come
+   * back; who waits goes on waiting, for a connection to the new one.
+   */
+  reconfigure(target: ShardTarget, options: PoolOptions): void {
+    this.#options = options;
+    if (!sameTarget(target, this.#target)) {
+      this.#target = target;
+      this.#generation += 1;
+      this.#primary = new PrimaryWatch(target);
+      this.#scramKeys = new ScramKeyCache();
+      this.#backoff.succeeded();
+      for (const slot of this.#idle.splice(0)) this.#discard(slot);
+    }
+    for (const slot of this.#idle.splice(0, this.#slots.size - options.sizeMax)) this.#discard(slot);
+    this.#openForWaiters();
+    this.#setAlarm();
   }
 
   /** An idle connection at once, or undefined: then take() has to be asked. */
@@ -84,7 +90,7 @@ export class Pool {
    * queue is full, the wait is over, or the pool is closing.
    */
   take(): Promise<Taken> {
-    if (this.#state !== 'open') return Promise.resolve(refused(shutDownError(this.target)));
+    if (this.#state !== 'open') return Promise.resolve(refused(shutDownError(this.#target)));
     const connection = this.tryTake();
     if (connection !== undefined) return Promise.resolve({ kind: 'leased', connection });
     const nowMs = this.#nowMs();
@@ -94,7 +100,7 @@ export class Pool {
       return Promise.resolve(refused(down.sqlError));
     }
     if (this.#waiters.length >= this.#options.queueMax) {
-      return Promise.resolve(refused(queueFullError(this.target, this.stats())));
+      return Promise.resolve(refused(queueFullError(this.#target, this.stats())));
     }
     return new Promise((resolve) => {
       this.#waiters.push({ since: nowMs, deadlineMs: nowMs + this.#options.queueWaitMs, resolve });
@@ -118,7 +124,8 @@ export class Pool {
       return;
     }
     const nowMs = this.#nowMs();
-    if (this.#state === 'open' && connection.reusable && this.#fresh(slot, nowMs)) this.#offer(slot, nowMs);
+    const keep = this.#state === 'open' && this.#slots.size <= this.#options.sizeMax;
+    if (keep && connection.reusable && this.#fresh(slot, nowMs)) this.#offer(slot, nowMs);
     else this.#discard(slot);
   }
 
@@ -136,9 +143,7 @@ export class Pool {
       opening: this.#opening,
       waiting: this.#waiters.length,
       oldestWaitMs: first === undefined ? 0 : this.#nowMs() - first.since,
-      opened: this.#opened,
-      connectFailures: this.#connectFailures,
-      waitTimeouts: this.#waitTimeouts,
+      ...this.#counts,
       lastFailure: this.#backoff.last?.message,
     };
   }
@@ -149,7 +154,7 @@ export class Pool {
    */
   async drain(): Promise<void> {
     if (this.#state === 'open') this.#state = 'draining';
-    this.#refuseWaiters(shutDownError(this.target));
+    this.#refuseWaiters(shutDownError(this.#target));
     for (const slot of this.#idle.splice(0)) this.#discard(slot);
     if (this.#slots.size + this.#opening > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
     // A crash here leaves connections that the servers close by themselves.
@@ -171,6 +176,7 @@ export class Pool {
   }
 
   #fresh(slot: Slot, nowMs: number): boolean {
+    if (slot.generation !== this.#generation) return false;
     return nowMs < slot.expiresAtMs && !slot.connection.closed && this.#primary.isCurrent(slot.connection.identity);
   }
 
@@ -221,34 +227,37 @@ export class Pool {
 
   async #open(): Promise<void> {
     const { clock, connectTimeoutMs, connect = ServerConnection.connect } = this.#options;
+    const generation = this.#generation;
     let connection: ServerConnection;
     try {
       // A crash here leaves a login without work; the server ends it.
-      connection = await connect(this.target, { clock, connectTimeoutMs, scramKeys: this.#scramKeys });
-      this.#primary.admit(connection);
+      connection = await connect(this.#target, { clock, connectTimeoutMs, scramKeys: this.#scramKeys });
+      if (generation === this.#generation) this.#primary.admit(connection);
     } catch (error) {
       this.#opening -= 1;
       if (!(error instanceof ConnectFailure)) throw error;
-      this.#connectFailed(error);
+      // A failure to reach the former target says nothing about the new one.
+      if (generation === this.#generation) this.#connectFailed(error);
+      else this.#roomWasMade();
       return;
     }
     this.#opening -= 1;
-    this.#opened += 1;
-    this.#backoff.succeeded();
+    this.#counts.opened += 1;
+    if (generation === this.#generation) this.#backoff.succeeded();
     const nowMs = this.#nowMs();
     const expiresAtMs = nowMs + this.#options.lifetimeMs * (0.8 + this.#random() / 5);
-    const slot: Slot = { connection, expiresAtMs, leased: true, idleSinceMs: nowMs };
+    const slot: Slot = { connection, generation, expiresAtMs, leased: true, idleSinceMs: nowMs };
     this.#slots.set(connection, slot);
     connection.onClosed = () => this.#wasClosed(connection);
     if (connection.closed) this.#wasClosed(connection);
-    else if (this.#state === 'open') this.#offer(slot, nowMs);
+    else if (this.#state === 'open' && generation === this.#generation) this.#offer(slot, nowMs);
     else this.#discard(slot);
     this.#openForWaiters();
     this.#setAlarm();
   }
 
   #connectFailed(failure: ConnectFailure): void {
-    this.#connectFailures += 1;
+    this.#counts.connectFailures += 1;
     this.#backoff.failed(failure, this.#nowMs());
     // With other connections alive, or about to be, the waiters still have something to wait for.
     if (this.#slots.size + this.#opening === 0) this.#refuseWaiters(failure.sqlError);
@@ -262,25 +271,16 @@ export class Pool {
 
   /** One sleeper for the whole pool: the first waiter's deadline, the next connect, or a look at what is idle. */
   #setAlarm(): void {
-    const nowMs = this.#nowMs();
-    const { idleMs, lifetimeMs } = this.#options;
-    let atMs = Number.POSITIVE_INFINITY;
-    if (this.#slots.size > 0) atMs = nowMs + Math.max(1, Math.min(SWEEP_MS_MAX, idleMs / 2, lifetimeMs / 2));
     const [first] = this.#waiters;
-    if (first !== undefined) {
-      atMs = Math.min(atMs, first.deadlineMs);
-      // Only a time to come: a connect that is under way ends by itself, and looking every millisecond helps nobody.
-      if (this.#backoff.retryAtMs > nowMs) atMs = Math.min(atMs, this.#backoff.retryAtMs);
-    }
-    this.#alarm.set(atMs);
+    this.#alarm.set(nextLookAtMs(this.#nowMs(), this.#slots.size, first, this.#backoff.retryAtMs, this.#options));
   }
 
   #sweep(): void {
     const nowMs = this.#nowMs();
     const inTime = this.#waiters.findIndex((waiter) => waiter.deadlineMs > nowMs);
     for (const late of this.#waiters.splice(0, inTime < 0 ? this.#waiters.length : inTime)) {
-      this.#waitTimeouts += 1;
-      late.resolve(refused(waitedTooLongError(this.target, this.stats(), this.#options.queueWaitMs)));
+      this.#counts.waitTimeouts += 1;
+      late.resolve(refused(waitedTooLongError(this.#target, this.stats(), this.#options.queueWaitMs)));
     }
     const stale = (slot: Slot) => nowMs - slot.idleSinceMs >= this.#options.idleMs || !this.#fresh(slot, nowMs);
     const closing = this.#idle.filter(stale);

@@ -1,4 +1,5 @@
 // Where a shard's primary is and as whom to log in: everything a new server connection needs to know.
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../kernel/clock.ts';
 import type { ScramKeyCache } from '../protocol/scram.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
@@ -32,6 +33,11 @@ export interface ConnectOptions {
   readonly scramKeys?: ScramKeyCache | undefined;
   /** Bounds one message of the server, bytes. */
   readonly frameBytesMax?: number | undefined;
+}
+
+/** Whether connections to the one are as good as connections to the other. */
+export function sameTarget(one: ShardTarget, other: ShardTarget): boolean {
+  return isDeepStrictEqual(one, other);
 }
 
 /** For messages: `127.0.0.1:5432` or the socket's path. */

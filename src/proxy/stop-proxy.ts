@@ -1,0 +1,32 @@
+// How a proxy stops: clients first, then the commits they began, then recovery, the connections and, last, the log.
+import type { Drain } from './drain.ts';
+import type { Listener } from './listener.ts';
+import type { ProxyParts } from './parts.ts';
+
+export interface Stoppable {
+  readonly parts: ProxyParts;
+  readonly listener: Listener;
+  readonly drain: Drain;
+}
+
+/** Waits up to the grace period for clients to finish; whatever is left then is finished by the next start. */
+export async function stopProxy({ parts, listener, drain }: Stoppable): Promise<void> {
+  const { live, catalog, backends, decisions, recovery, coordinator, deadlocks, probes, clock, log } = parts;
+  drain.cancel();
+  listener.stop();
+  const deadlineMs = clock.monotonicMs() + live.current.shutdown.graceMs;
+  while (listener.clients > 0 && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
+  if (listener.clients > 0)
+    log.warn({ clients: listener.clients }, 'the grace period is over; ending the sessions that are left');
+  listener.terminate();
+  // Commits that have begun are driven to their end; a kill here leaves them to the next start's recovery.
+  await coordinator.drain();
+  await Promise.race([recovery.idle(), clock.sleep(Math.max(1_000, deadlineMs - clock.monotonicMs()))]);
+  await recovery.stop();
+  await catalog.close();
+  await deadlocks.stop();
+  await Promise.all([...probes.values()].map((probe) => probe.close()));
+  await backends.close();
+  await decisions.close();
+  log.info('the log is closed; bye');
+}
