@@ -61,6 +61,7 @@ export class FileStorage extends FileReader implements Storage {
   readonly #calls = new Map<number, Call>();
   readonly #memory = newHandoffMemory();
   readonly #handoff = new HandoffSender(this.#memory);
+  readonly #wake = () => this.#handoff.wake();
   #unlock: (() => void) | undefined;
   #worker: Worker | undefined;
   #events: StorageEvents | undefined;
@@ -96,7 +97,10 @@ export class FileStorage extends FileReader implements Storage {
   }
 
   offer(record: Uint8Array): boolean {
-    return this.#handoff.offer(record);
+    const offered = this.#handoff.offer(record);
+    // Woken behind all that this turn of the event loop has read: its decisions, and the ENDs before them, are one group.
+    if (offered === 'first') setImmediate(this.#wake);
+    return offered !== 'full';
   }
 
   async prepare(name: string, bytes: number): Promise<void> {

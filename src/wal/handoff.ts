@@ -33,19 +33,23 @@ export class HandoffSender {
     this.#slots = slotsOf(memory);
   }
 
-  /** Copies a record in and wakes the writing thread if it sleeps; false when the slot is full. */
-  offer(record: Uint8Array): boolean {
+  /** Copies a record in: 'first' when the slot was empty, so that the writing thread may sleep (see wake). */
+  offer(record: Uint8Array): 'first' | 'further' | 'full' {
     for (;;) {
       const seen = Atomics.load(this.#word, 0);
       const used = seen >>> BYTES_SHIFT;
-      if (used + record.length > SLOT_BYTES) return false;
+      if (used + record.length > SLOT_BYTES) return 'full';
       this.#slots[(seen & SLOT_BIT) as 0 | 1].set(record, used);
       // When the slot was flipped meanwhile, the copy lies unread behind what was taken: do it again in the other.
       const added = seen + (record.length << BYTES_SHIFT);
       if (Atomics.compareExchange(this.#word, 0, seen, added) !== seen) continue;
-      if (used === 0) Atomics.notify(this.#word, 0);
-      return true;
+      return used === 0 ? 'first' : 'further';
     }
+  }
+
+  /** Wakes the writing thread if it sleeps. */
+  wake(): void {
+    Atomics.notify(this.#word, 0);
   }
 
   /** Tells the writing thread that a command waits in its message port. */
