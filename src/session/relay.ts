@@ -52,6 +52,7 @@ export class RelaySink implements ReplySink {
   #step = 0;
   #errored = false;
   #rowsSuspended = false;
+  #over = false;
   // The run of adjacent frames that leaves next: one slice, however many frames.
   #chunk: Buffer | undefined;
   #start = 0;
@@ -108,12 +109,15 @@ export class RelaySink implements ReplySink {
   }
 
   chunkEnd(): void {
+    // What the session says next (ReadyForQuery, at the least) leaves in one write with the end of the reply.
+    if (this.#over) return;
     this.#cut();
     flushOrPause(this.#writer, [this.#connection]);
   }
 
   ready(status: number): void {
     this.#cut();
+    this.#over = true;
     this.#resolve({ kind: 'ready', status, errored: this.#errored, rowsSuspended: this.#rowsSuspended });
   }
 
