@@ -54,7 +54,7 @@ export type Answer =
   | { readonly kind: 'unknown' };
 
 export type CommitEffect =
-  /** SET LOCAL statement_timeout and PREPARE TRANSACTION, or a reader's plain COMMIT. */
+  /** PREPARE TRANSACTION, or a reader's plain COMMIT. */
   | { readonly kind: 'prepare' | 'commit-reader'; readonly participant: number }
   /** Append the COMMIT record and wait until it is committed. */
   | { readonly kind: 'decide' }

@@ -124,13 +124,10 @@ export class TwoPhaseRun {
     const pause = this.#deps.controlPoint('prepare.before', participant);
     // Production's control point returns nothing, and then the command leaves in this very tick.
     if (pause !== undefined) await pause;
-    // One message with two statements: without the first a statement_timeout could cut PREPARE's wait for a standby
-    // short. (Two messages cost 45 µs more on the server.) The reply's tag is the last statement's.
     const { gid } = this.#participant(participant);
     // A crash here leaves the branch open (its connection dies, it is gone) or prepared without a decision (presumed abort).
-    const reply = await link.command(`SET LOCAL statement_timeout = 0; PREPARE TRANSACTION '${gid}'`);
-    // A transaction that had failed before stays open in its failed state when SET is refused; after PREPARE itself was
-    // refused there is none, and ROLLBACK changes nothing.
+    const reply = await link.command(`PREPARE TRANSACTION '${gid}'`);
+    // Refused while it prepared: no transaction is left, and ROLLBACK changes nothing. Refused before: the block is failed.
     if (reply.kind === 'error') await link.command('ROLLBACK');
     await this.#deps.controlPoint('prepare.after', participant);
     this.#count(participant, classifyPrepare(link.shard, reply));

@@ -99,7 +99,7 @@ describe('a shard that votes no', () => {
     const branch = await failed.branch();
     await failed.link.command('SELECT fails');
     const outcome = await rig.coordinator.commit([await (await rig.join(0, insert())).branch(), branch]);
-    expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '25P02' } });
+    expect(outcome).toMatchObject({ kind: 'aborted', error: { code: '40000' } });
     expect(await present()).toEqual([false, false, false]);
     expect(failed.link.reusable).toBe(true);
   });

@@ -137,9 +137,9 @@ describe('two writers or more', () => {
     });
     const gid = (i: number) => `as1:k3x9q:proxy-0.1789.1::${i}/2:shard-0=700@1,shard-2=900@1`;
     expect(bench.lines).toEqual([
-      `shard-0: SET LOCAL statement_timeout = 0; PREPARE TRANSACTION '${gid(0)}'`,
+      `shard-0: PREPARE TRANSACTION '${gid(0)}'`,
       'shard-1: COMMIT',
-      `shard-2: SET LOCAL statement_timeout = 0; PREPARE TRANSACTION '${gid(1)}'`,
+      `shard-2: PREPARE TRANSACTION '${gid(1)}'`,
       'log: COMMIT 1789.1',
       'log: committed',
       `shard-0: COMMIT PREPARED '${gid(0)}'`,

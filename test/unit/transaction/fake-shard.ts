@@ -86,7 +86,7 @@ export class FakeShard implements BranchLink {
   }
 
   #execute(sql: string): CommandReply {
-    const prepare = /^SET LOCAL statement_timeout = 0; PREPARE TRANSACTION '(.*)'$/.exec(sql);
+    const prepare = /^PREPARE TRANSACTION '(.*)'$/.exec(sql);
     if (prepare !== null) return this.#prepare(prepare[1] ?? '');
     if (sql === 'COMMIT') return this.#end('committed', 'COMMIT');
     if (sql === 'ROLLBACK') return this.#end('aborted', 'ROLLBACK');
