@@ -37,6 +37,12 @@ export function isFatalSeverity(severity: string): boolean {
   return severity === 'FATAL' || severity === 'PANIC';
 }
 
+/** The error in this ErrorResponse if it is the backend's last word: what it was doing is lost then, not refused. */
+export function readFatalError(chunk: Buffer, start: number, end: number): SqlError | undefined {
+  const error = readSqlError(chunk, start, end);
+  return isFatalSeverity(error.severity) ? error : undefined;
+}
+
 export function readReadyForQuery(chunk: Buffer, start: number, end: number): number {
   // Once a statement: read in place, without a cursor.
   const status = chunk[start + HEADER_BYTES];

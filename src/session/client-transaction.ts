@@ -27,8 +27,6 @@ export interface SessionBranch {
  */
 export type TransactionState = 'open' | 'failed' | 'broken';
 
-const ASK_XID = 'SELECT pg_catalog.pg_current_xact_id_if_assigned()';
-
 export class ClientTransaction implements RunningTransaction {
   /** A block that the client did not open itself: it ends with the statement, the Query or the Sync. */
   hidden: boolean;
@@ -59,6 +57,13 @@ export class ClientTransaction implements RunningTransaction {
 
   get committing(): boolean {
     return this.#session.committing;
+  }
+
+  /** On how many shards something may have been written. */
+  get writers(): number {
+    let writers = 0;
+    for (const { writes } of this.branches.values()) if (writes > 0) writers++;
+    return writers;
   }
 
   backends(): TransactionBackend[] {
@@ -155,12 +160,15 @@ export class ClientTransaction implements RunningTransaction {
     return branch;
   }
 
-  /** A statement that may write was sent on this branch: remember, and ask for the xid when two or more take part. */
+  /**
+   * A statement that may write was sent on this branch: remember, and ask for the xid when two or more take part, or when
+   * the session's last transaction had it so: then the question leaves in the packet of the statement, not by itself later.
+   */
   wrote(branch: SessionBranch): void {
     branch.writes++;
     // "None assigned" was true before this write; believing it now would commit a writer without preparing it.
     if (branch.xid === null) branch.xid = undefined;
-    if (this.branches.size < 2) return;
+    if (this.branches.size < 2 && !this.#session.expectsSeveralWriters) return;
     for (const each of this.branches.values()) if (each.writes > 0 && each.xid === undefined) this.#ask(each);
   }
 
@@ -181,7 +189,7 @@ export class ClientTransaction implements RunningTransaction {
     if (branch.portalOpen) return;
     const writesBefore = branch.writes;
     branch.askedAtWrites = writesBefore;
-    const asking = branch.connection.command(ASK_XID).then((reply) => {
+    const asking = branch.connection.askXid().then((reply) => {
       const answer = reply.kind === 'complete' ? reply.rows[0]?.[0] : undefined;
       if (typeof answer === 'string' || branch.writes === writesBefore) branch.xid = answer;
       if (branch.asking === asking) branch.asking = undefined;

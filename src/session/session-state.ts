@@ -79,6 +79,8 @@ export class SessionState {
   readonly working = new Set<ServerConnection>();
   /** True from the first commit phase on: cancel requests are ignored. */
   committing = false;
+  /** The last transaction wrote on several shards; a guess about the next one, never more. */
+  expectsSeveralWriters = false;
   /** The shard that asked for COPY data; the client's copy messages go there. */
   copyTarget: ServerConnection | undefined;
   /** Told when a shard asks for COPY data: what the client has sent ahead goes there now. */

@@ -14,6 +14,7 @@ export async function commitTransaction(session: SessionState): Promise<Ran> {
   const transaction = session.transaction;
   if (transaction === undefined) return DONE;
   await transaction.settleXids();
+  session.expectsSeveralWriters = transaction.writers > 1;
   // From here on a cancel request could only turn a known outcome into an unknown one.
   session.committing = true;
   const outcome = await session.services.coordinator.commit(

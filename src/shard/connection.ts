@@ -11,12 +11,7 @@ import { FrameReader, frameFaultError, SERVER_FRAME_BYTES_MAX } from '../protoco
 import { MalformedMessage } from '../protocol/malformed-message.ts';
 import { SERVER, STATUS, typeName } from '../protocol/message-type.ts';
 import { ScramKeyCache } from '../protocol/scram.ts';
-import {
-  isFatalSeverity,
-  readParameterStatus,
-  readReadyForQuery,
-  readSqlError,
-} from '../protocol/server-message-reader.ts';
+import { readFatalError, readParameterStatus, readReadyForQuery } from '../protocol/server-message-reader.ts';
 import type { BranchLink, CommandReply, ConnectionLost, ServerIdentity } from './branch-link.ts';
 import { Canceller } from './cancel.ts';
 import { CommandCollector } from './command-collector.ts';
@@ -29,6 +24,7 @@ import { endPointOf, hangUp, openEncryptedSocket, openSocket } from './socket.ts
 import { ConnectFailure, type ConnectOptions, type ShardTarget } from './target.ts';
 import { encryptedTls } from './tls.ts';
 import { UnitQueue } from './unit-queue.ts';
+import { XidQuestion } from './xid-question.ts';
 
 export type { ReplySink };
 
@@ -51,6 +47,7 @@ export class ServerConnection implements BranchLink {
   readonly #outbox: Outbox;
   readonly #reader: FrameReader;
   readonly #units = new UnitQueue();
+  readonly #xidQuestion = new XidQuestion();
   /** The sink that got something from the chunk in hand and has not heard chunkEnd() yet. */
   #touched: ReplySink | undefined;
   #status: number = STATUS.idle;
@@ -170,9 +167,18 @@ export class ServerConnection implements BranchLink {
   }
 
   command(sql: string): Promise<CommandReply> {
+    return this.#collect(query(sql));
+  }
+
+  /** XID_QUESTION by a prepared statement; closes a suspended unnamed portal, as a command does. */
+  askXid(): Promise<CommandReply> {
+    return this.#xidQuestion.ask((bytes) => this.#collect(bytes));
+  }
+
+  #collect(bytes: Buffer): Promise<CommandReply> {
     return new Promise((resolve) => {
       const abandon = (message: string) => this.#lose({ reason: 'protocol', message });
-      this.send(query(sql), new CommandCollector(resolve, abandon));
+      this.send(bytes, new CommandCollector(resolve, abandon));
     });
   }
 
@@ -232,7 +238,11 @@ export class ServerConnection implements BranchLink {
       this.#ready(sink, readReadyForQuery(chunk, start, end));
       return;
     }
-    if (type === SERVER.error && this.#endsBy(chunk, start, end)) return;
+    const fatal = type === SERVER.error ? readFatalError(chunk, start, end) : undefined;
+    if (fatal !== undefined) {
+      this.#lose({ reason: 'fatal', message: fatal.message, fatal });
+      return;
+    }
     if (type === SERVER.parameterStatus) this.parameters.set(...readParameterStatus(chunk, start, end));
     if (sink === undefined) {
       this.#stray(type, chunk, start, end);
@@ -263,14 +273,6 @@ export class ServerConnection implements BranchLink {
     if (sink !== this.#touched) this.#touch(sink);
     sink.ready(status);
     if (this.#units.length === 0 && this.#socket.isPaused()) this.#socket.resume();
-  }
-
-  /** A FATAL error is the backend's last word: what it was doing is lost, not refused. */
-  #endsBy(chunk: Buffer, start: number, end: number): boolean {
-    const error = readSqlError(chunk, start, end);
-    if (!isFatalSeverity(error.severity)) return false;
-    this.#lose({ reason: 'fatal', message: error.message, fatal: error });
-    return true;
   }
 
   /** Between units a server may report parameters, notices and notifications; anything else means we are out of step. */

@@ -3,6 +3,7 @@
 import type { Clock } from '../kernel/clock.ts';
 import type { ControlPoint } from '../kernel/control-point.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
+import { XID_QUESTION } from '../shard/xid-question.ts';
 import { refusalOf, rolledBack } from './classify-reply.ts';
 import type { CommitOutcome } from './commit-outcome.ts';
 import type { DecisionLog } from './decision-log.ts';
@@ -47,7 +48,6 @@ interface Waiting {
   lateAtMs: number;
 }
 
-const ASK_XID = 'SELECT pg_catalog.pg_current_xact_id_if_assigned()';
 const PREPARE_WAIT_MS = 60_000;
 
 export class Coordinator {
@@ -198,7 +198,7 @@ type Asked =
 async function askXids(branches: readonly Branch[], participants: readonly number[]): Promise<Asked> {
   const wanted = new Set(participants);
   const replies = await Promise.all(
-    branches.map(async ({ link }, i) => (wanted.has(i) ? await link.command(ASK_XID) : undefined)),
+    branches.map(async ({ link }, i) => (wanted.has(i) ? await link.command(XID_QUESTION) : undefined)),
   );
   const asked: Branch[] = [];
   for (const [i, branch] of branches.entries()) {
