@@ -4,6 +4,7 @@ import { LABELS } from '../desired/labels.ts';
 import { clusterNames, proxyNames, shardNames } from '../desired/names.ts';
 import type { ClaimObject, EventObject } from '../diagnosis/children.ts';
 import type { KubeObject } from '../kube/resource.ts';
+import type { ShardSetup } from '../sql/facts.ts';
 import { childOf, ofKind } from './caches.ts';
 import { CLAIMS, JOBS, PODS, type Pod, SECRETS, type Secret, STATEFUL_SETS } from './kinds.ts';
 import type {
@@ -18,6 +19,7 @@ import type {
 } from './observation.ts';
 import type { Looks } from './prober.ts';
 import { secretNeeds, secretText } from './secret-needs.ts';
+import { wantedSetup } from './wanted-setup.ts';
 
 export interface Seen {
   readonly cluster: ShardedCluster;
@@ -26,7 +28,8 @@ export interface Seen {
   /** A Secret of the user's. */
   readonly userSecret: (name: string) => Secret | 'missing' | 'unknown';
   readonly looks: Looks;
-  readonly setups: ReadonlyMap<string, ShardSetupState>;
+  /** What became of setting a shard up as wanted now; wanted is undefined while a password is not known. */
+  readonly setupOf: (shard: string, wanted: ShardSetup | undefined) => ShardSetupState;
   readonly events: readonly EventObject[];
   readonly applyProblem: ApplyProblem | undefined;
   readonly refusedSets: ReadonlySet<string>;
@@ -44,25 +47,29 @@ export function observe(seen: Seen): Observation {
     jobs: ofKind(byKey, JOBS),
     events,
   };
+  const secrets = secretsOf(seen);
   return {
     cluster,
     nowMs,
     clusterId: cluster.status?.clusterId,
     children,
-    shards: shardsOf(seen),
+    shards: shardsOf(seen, secrets),
     proxies: proxiesOf(seen, children),
     proxySet: childOf(byKey, STATEFUL_SETS, names.proxies),
-    secrets: secretsOf(seen),
+    secrets,
     refusedSets,
     applyProblem,
   };
 }
 
-function shardsOf({ cluster, children, looks, setups }: Seen): ShardObservation[] {
+function shardsOf(
+  { cluster, children, looks, setupOf }: Seen,
+  secrets: ReadonlyMap<string, SecretObservation>,
+): ShardObservation[] {
   const { external, count = 0 } = cluster.spec.shards;
   const seenOf = (name: string): Pick<ShardObservation, 'look' | 'setup'> => ({
     look: looks.shards.get(name) ?? NEVER,
-    setup: setups.get(name) ?? { kind: 'due' },
+    setup: setupOf(name, wantedSetup(cluster, secrets, name)),
   });
   if (external !== undefined) {
     return external.map(({ name }, index) => ({

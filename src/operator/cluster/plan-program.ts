@@ -60,9 +60,15 @@ function liveParameters(
 }
 
 function setUp({ cluster, secrets, nowMs }: Observation, { kind, name, look, setup }: ShardObservation): CalmAction[] {
-  if (kind === 'retired' || look.kind !== 'seen' || !look.facts.primary) return [];
+  if (kind === 'retired' || !takesSetup(look)) return [];
   const due = setup.kind === 'due' || (setup.kind === 'failed' && setup.againAtMs <= nowMs);
   const { users, resolver, metrics } = loginsOf(cluster, secrets);
   const known = users !== undefined && resolver !== undefined && metrics !== undefined;
   return due && known ? [{ kind: 'setUpShard', shard: name }] : [];
+}
+
+/** Before the first setup its database is not there, which is how the first look fails. */
+function takesSetup(look: ShardObservation['look']): boolean {
+  if (look.kind === 'seen') return look.facts.primary;
+  return look.kind === 'failed' && look.failure.kind === 'missing-database';
 }
