@@ -207,7 +207,7 @@ describe.skipIf(noCluster)('the API of the operator', () => {
       { postgres: { parameters: { max_connections: 300, synchronous_commit: 'on' } } },
     ],
     ['a table less and another more', 'made', { sharding: { tables: [{ name: 'items', reference: true }] } }],
-    ['enough prepared transactions', 'made', { twoPhaseCommit: { maxPreparedTransactions: 40 } }],
+    ['enough prepared transactions', 'made', { twoPhaseCommit: { maxPreparedTransactions: 120 } }],
     [
       'an override of a shard that exists',
       'made',

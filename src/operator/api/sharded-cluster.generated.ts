@@ -54,8 +54,8 @@ export interface SecretReference {
 /** The PostgreSQL servers that the operator makes, alike on all shards. */
 export interface Postgres {
   /**
-   * Image with PostgreSQL 14.5 or later and its usual programs (postgres, initdb, pg_ctl). A change of the image
-   * replaces one shard's Pod at a time. The major version cannot change in place.
+   * Image with PostgreSQL 14.5 or later and its usual programs (postgres, initdb, pg_isready) and a shell. A
+   * change of the image replaces one shard's Pod at a time. The major version cannot change in place.
    */
   readonly image: string;
   /** When nodes pull the image. */
@@ -413,8 +413,9 @@ export interface TwoPhaseCommit {
    */
   readonly commitWait: string;
   /**
-   * max_prepared_transactions of the shards. Without it: proxies times connections per pool, and a reserve. A
-   * change restarts one shard at a time.
+   * max_prepared_transactions of the shards. Without it: one for each connection that the proxies may open to a
+   * shard, the proxies rounded up to a multiple of four, and a quarter more for transactions whose proxy is
+   * away. A change restarts one shard at a time.
    */
   readonly maxPreparedTransactions?: number;
   /**
@@ -492,7 +493,10 @@ export interface ProxyWal {
 
 /** Connections from each proxy to each shard, per user. */
 export interface ProxyPool {
-  /** Most connections per proxy, shard and user. */
+  /**
+   * Most connections per proxy, shard and user. Transactions over several shards may open as many more for each
+   * further shard, at most three times as many.
+   */
   readonly size: number;
   /** Most transactions that wait for a connection; more are refused. */
   readonly queueMax: number;

@@ -184,9 +184,9 @@ const OTHER_REFUSALS: readonly Refusal[] = [
     'spec.sharding.buckets cannot change: rows are placed by it; write the former number',
   ),
   made(
-    { twoPhaseCommit: { maxPreparedTransactions: 39 } },
+    { twoPhaseCommit: { maxPreparedTransactions: 119 } },
     'spec',
-    'spec.twoPhaseCommit.maxPreparedTransactions: write at least spec.proxy.replicas times spec.proxy.pool.size, which is what the proxies can prepare on one shard, or leave it out and it is computed',
+    'spec.twoPhaseCommit.maxPreparedTransactions: write at least spec.proxy.replicas times spec.proxy.pool.size times the number of shards (counted from 2 to 4), which is what the proxies can prepare on one shard, or leave it out and it is computed',
   ),
   external(
     { postgres: { parameters: { work_mem: '8MB' } } },
