@@ -62,7 +62,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     config.sharding,
     config.shards.map(({ name }) => name),
   );
-  const settings = await loginSettings(config);
+  const settings = await loginSettings(config, { clock, log });
   await using undo = new AsyncDisposableStack();
   const decisions = await openDecisions(config, { clock, controlPoint, log, syncHook: deps.syncHook });
   undo.defer(() => decisions.close());

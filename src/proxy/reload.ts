@@ -55,7 +55,7 @@ export class Reload {
     const plan = planReload(live.started, before, next);
     if (plan.kind === 'refused') throw new ConfigError(path, plan.problems);
     const { config, changed, restartNeeded } = plan;
-    const settings = await loginSettings(config);
+    const settings = await loginSettings(config, this.#parts);
     const topology = buildTopology(
       config.sharding,
       config.shards.map(({ name }) => name),

@@ -56,13 +56,21 @@ describe('StartupReader', () => {
     expect(push(packet(V3 | requested, 'user\0a\0\0'))).toMatchObject({ packet: { minor, negotiate } });
   });
 
+  it('hands out a TLS handshake at the first byte of a connection, and nowhere else', () => {
+    const hello = Buffer.from([0x16, 3, 1, 2, 0]);
+    expect(push(hello.subarray(0, 1))).toEqual({ kind: 'tls-hello', bytes: hello.subarray(0, 1) });
+    const asked = new StartupReader();
+    expect(asked.push(packet(80877103, '')).kind).toBe('packet');
+    expect(faultOf(asked.push(hello))).toEqual(['length', '08P01']);
+    expect(faultOf(new StartupReader(true).push(hello))).toEqual(['length', '08P01']);
+  });
+
   it('names unknown protocol options instead of taking them as settings', () => {
     const step = push(packet(V3, 'user\0a\0_pq_.future\0on\0\0'));
     expect(step).toMatchObject({ packet: { negotiate: true, protocolOptions: ['_pq_.future'] } });
   });
 
   it.each([
-    ['a TLS hello', Buffer.from([0x16, 3, 1, 2, 0]), 'direct-tls', '0A000'],
     ['an HTTP request', Buffer.from('GET / HTTP/1.1\r\n'), 'length', '08P01'],
     ['a length of zero', Buffer.alloc(8), 'length', '08P01'],
     ['a negative length', packet(V3, '', -5), 'length', '08P01'],
