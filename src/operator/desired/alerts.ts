@@ -50,6 +50,23 @@ export const CLUSTER_ALERTS: readonly Alert[] = [
     description: 'Recovery of {{ $labels.pod }} holds {{ $value }} transactions, because their end cannot be proven.',
   },
   {
+    name: 'AtomShardRecoveryAlarm',
+    expression: 'max by (namespace, pod, kind) (atomshard_recovery_alarms{SELECTOR}) > 0',
+    for: '1m',
+    severity: 'critical',
+    summary: 'Recovery found something that it cannot put right.',
+    description:
+      '{{ $labels.pod }} raises {{ $labels.kind }}: a log or a shard lost something, or somebody resolved a transaction by hand.',
+  },
+  {
+    name: 'AtomShardRecoveryStalled',
+    expression: 'time() - atomshard_recovery_last_pass_timestamp_seconds{SELECTOR} > 900',
+    for: '1m',
+    severity: 'warning',
+    summary: 'A proxy has not looked for unfinished transactions.',
+    description: 'The last recovery pass of {{ $labels.pod }} ended {{ $value | humanizeDuration }} ago.',
+  },
+  {
     name: 'AtomShardPreparedTooOld',
     expression: 'max by (namespace, shard) (atomshard_oldest_prepared_seconds{SELECTOR}) > 600',
     for: '1m',
