@@ -1,5 +1,5 @@
 // The image of operator and proxy, from the Dockerfile: Docker reads it where there is one, stages.ts does where there is none.
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Folders } from '../harness/folders.ts';
 import { contextSources, parseDockerfile } from './dockerfile.ts';
@@ -44,8 +44,9 @@ export function atomshardImage(folders: Folders, context: string): ImageRecipe {
     assemble: async (rootfs) => {
       const at = { context, cache: path.join(folders.cache, 'stages') };
       const roots = await buildStages(stages, at);
-      // Stands for the base image: the libraries of Node, and a shell for people who look inside.
-      await rootfs.libraries([process.execPath]);
+      // Stands for the base image: the libraries of Node and of native modules, and a shell for people who look inside.
+      const native = [...roots.values()].flatMap((root) => globSync(`${root}/app/node_modules/**/*.node`));
+      await rootfs.libraries([process.execPath, ...native]);
       await rootfs.busybox(busyboxProgram());
       rootfs.accounts([]);
       return performLastStage(last, rootfs, at, roots);
