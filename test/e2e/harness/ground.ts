@@ -24,6 +24,8 @@ export interface GroundOptions {
   readonly seed: number;
   readonly report: Report;
   readonly imagesFrom?: string | undefined;
+  /** Leaves the namespace, whatever happens. */
+  readonly keep?: boolean;
 }
 
 export interface OpenGround extends Ground, AsyncDisposable {
@@ -32,7 +34,8 @@ export interface OpenGround extends Ground, AsyncDisposable {
 
 const LOAD = { accounts: 300, initialBalance: 1_000, clients: 10, legsMax: 4, restMs: 60 } as const;
 
-export async function openGround({ cluster, folders, seed, report, imagesFrom }: GroundOptions): Promise<OpenGround> {
+export async function openGround(options: GroundOptions): Promise<OpenGround> {
+  const { cluster, folders, seed, report, imagesFrom, keep = false } = options;
   const images = await provideImages(
     cluster,
     ['atomshard-e2e', 'postgres-18', 'pg-client'],
@@ -90,12 +93,12 @@ export async function openGround({ cluster, folders, seed, report, imagesFrom }:
       say: (text) => report.step(text),
       [Symbol.asyncDispose]: async () => {
         closeKube.close();
-        await namespace[Symbol.asyncDispose]();
+        if (!keep) await namespace[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
     kube?.close();
-    await namespace[Symbol.asyncDispose]();
+    if (!keep) await namespace[Symbol.asyncDispose]();
     throw error;
   }
 }
