@@ -32,6 +32,7 @@ export interface ListenerOptions {
   readonly settings: LoginSettings;
   readonly services: SessionServices;
   readonly backends: Backends;
+  readonly counts: { logins: number; refusedLogins: number };
   /** Makes the session of an administrator who has logged in. */
   readonly openAdmin: (socket: Socket, user: string) => AdminSession;
   readonly log: Logger;

@@ -206,7 +206,7 @@ export class Login {
     if ('code' in wishes) return this.#refuse(wishes);
     const state = new SessionState({
       services,
-      writer: new ClientWriter(this.#socket),
+      writer: new ClientWriter(this.#socket, services.traffic),
       user,
       pools: backends.poolsFor(user),
       furtherPools: backends.furtherPoolsFor(user),
@@ -226,6 +226,7 @@ export class Login {
       frameBytesMax: this.#settings.frameBytesMax,
       onClosed: () => keys.forget(key),
     });
+    this.#listener.options.counts.logins++;
     keys.register(key, session, this.#socket.remoteAddress ?? '');
     state.writer.write(backendKeyData(key.pid, key.key));
     state.writer.write(READY_IDLE);
@@ -248,6 +249,7 @@ export class Login {
 
   #refuse(error: SqlError): void {
     this.#over = true;
+    this.#listener.options.counts.refusedLogins++;
     clearTimeout(this.#timer);
     this.#listener.options.log.info(
       { client: this.#socket.remoteAddress, sqlstate: error.code },

@@ -3,7 +3,8 @@
 //   Recovering ──first pass over──▶ Active ◀──▶ InDoubt        DRAIN ▶ Draining ──nothing left──▶ Clean   RESUME ▶ back
 import type { Gate } from './listener.ts';
 
-export type ProxyState = 'Active' | 'Draining' | 'Recovering' | 'InDoubt' | 'Clean';
+export const PROXY_STATES = ['Active', 'Draining', 'Recovering', 'InDoubt', 'Clean'] as const;
+export type ProxyState = (typeof PROXY_STATES)[number];
 
 export interface StateFacts {
   readonly gate: Gate;

@@ -16,6 +16,7 @@ import { AdminSession } from './admin/admin-session.ts';
 import type { ProxyConfig } from './config.ts';
 import type { ConfigFile, LoadedConfig } from './config-file.ts';
 import { Drain } from './drain.ts';
+import { Metrics, startHttp } from './http-endpoints.ts';
 import { Listener } from './listener.ts';
 import { LiveConfig } from './live-config.ts';
 import { loginSettings } from './login-settings.ts';
@@ -39,6 +40,8 @@ export interface ProxyDeps {
 export interface RunningProxy {
   readonly host: string;
   readonly port: number;
+  /** Undefined without `http` in the configuration. */
+  readonly httpPort: number | undefined;
   readonly instance: string;
   readonly epoch: number;
   /** What the first recovery pass found and did. */
@@ -73,9 +76,15 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     await Promise.all([...parts.probes.values()].map((probe) => probe.close()));
     await parts.backends.close();
   });
-  const { listener, drain, reload } = assembleFront(parts, settings);
-  undo.defer(() => listener.close());
+  const front = assembleFront(parts, settings);
+  const { listener, metrics, reload } = front;
+  undo.defer(() => {
+    metrics.close();
+    listener.close();
+  });
   const port = await listener.listen();
+  const http = await startHttp(front, metrics);
+  undo.defer(() => http?.close());
   if (!config.twoPhaseCommit.enabled) {
     log.warn('two-phase commit is off: a crash in the middle of a cross-shard COMMIT tears the transaction');
   }
@@ -96,7 +105,13 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
     positions: () => decisions.positions,
     failed: decisions.failed,
     reload: () => reload.run(),
-    stop: () => stopProxy({ parts, listener, drain }),
+    httpPort: http?.port,
+    stop: async () => {
+      await stopProxy(front);
+      metrics.close();
+      // Last, so that /readyz says "stopping" as long as there is something to stop.
+      await http?.close();
+    },
   };
 }
 
@@ -107,7 +122,8 @@ function assembleFront(parts: ProxyParts, settings: Awaited<ReturnType<typeof lo
     const { database } = live.current.admin;
     return new AdminSession(socket, new AdminDesk(actions, { version: VERSION, database }, user));
   };
-  const listener = new Listener({ ...live.started.listen, settings, services, backends, openAdmin, log });
+  const counts = parts.counters;
+  const listener = new Listener({ ...live.started.listen, settings, services, backends, counts, openAdmin, log });
   const drain = new Drain({
     clock,
     listener,
@@ -117,7 +133,9 @@ function assembleFront(parts: ProxyParts, settings: Awaited<ReturnType<typeof lo
     passIntervalMs: () => live.current.recovery.intervalMs,
   });
   const reload = new Reload(parts, listener);
-  const actors: Actors = { parts, listener, drain, reload, version: VERSION, metricRows: async () => [] };
+  const inspected = { parts, listener, drain, version: VERSION };
+  const metrics = new Metrics(inspected);
+  const actors: Actors = { ...inspected, reload, metricRows: () => metrics.rows() };
   const actions = commandActions(actors);
-  return { listener, drain, reload };
+  return { ...inspected, reload, metrics };
 }

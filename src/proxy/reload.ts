@@ -10,6 +10,7 @@ import type { Listener } from './listener.ts';
 import { loginSettings } from './login-settings.ts';
 import { type ProxyParts, probeFor } from './parts.ts';
 import { planReload } from './reload-plan.ts';
+import { problemsOfAddingShards } from './rows-check.ts';
 
 export type ReloadOutcome =
   | { readonly kind: 'reloaded'; readonly changed: readonly string[]; readonly restartNeeded: readonly string[] }
@@ -55,6 +56,10 @@ export class Reload {
     const plan = planReload(live.started, before, next);
     if (plan.kind === 'refused') throw new ConfigError(path, plan.problems);
     const { config, changed, restartNeeded } = plan;
+    if (config.shards.length > before.shards.length) {
+      const problems = await problemsOfAddingShards(before, this.#parts.ownerName, this.#parts.clock);
+      if (problems.length > 0) throw new ConfigError(path, problems);
+    }
     const settings = await loginSettings(config, this.#parts);
     const topology = buildTopology(
       config.sharding,

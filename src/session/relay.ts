@@ -85,6 +85,8 @@ export class RelaySink implements ReplySink {
         this.#writer.write(other);
         return;
       }
+      // Errors begin a slice of their own: see ClientWriter.write.
+      this.#cut();
     } else if (type === SERVER.portalSuspended) this.#rowsSuspended = true;
     else if (type === SERVER.copyInResponse) this.#onCopyIn?.();
     if (this.#script === undefined) {
