@@ -71,9 +71,14 @@ function leftByInstance({ shards }: Observation): Map<string, LeftOnShard[]> {
   return left;
 }
 
-/** Shards that may hold something that nobody has seen: they do not answer. */
+/** Shards that may hold something that nobody has seen: they do not answer. Retired ones are stopped, and do not count. */
 export function unseenShards({ shards }: Observation): string[] {
-  return shards.filter(({ look }) => look.kind !== 'seen').map(({ name }) => name);
+  return shards.filter(({ kind, look }) => kind !== 'retired' && look.kind !== 'seen').map(({ name }) => name);
+}
+
+/** Shards that recovery may ask: a retired one only while it runs, else its branches count as being on a removed shard. */
+export function shardsToAsk({ shards }: Observation): string[] {
+  return shards.filter(({ kind, look }) => kind !== 'retired' || look.kind === 'seen').map(({ name }) => name);
 }
 
 /** Its own word, when it answers; else undefined: it is away. */

@@ -1,0 +1,142 @@
+// Three conditions that say how atomic commit is doing; pure. The rule: bad news is never hidden by better news of another
+// instance, and what cannot be seen makes a condition Unknown instead of good.
+import type { Observation } from '../cluster/observation.ts';
+import { unseenShards } from './instances.ts';
+import type { HeldFinding, InstanceFinding, RecoveryCondition } from './types.ts';
+
+/** A lost log stays in sight for so long after it was noticed, even if nothing of it was in doubt. */
+const WAL_LOST_SHOWN_MS = 3_600_000;
+const NAMED_MAX = 5;
+
+/** All of them, worst first: what an instance with transactions in doubt waits for. */
+const REASONS: readonly {
+  readonly reason: string;
+  readonly when: (finding: InstanceFinding) => boolean;
+}[] = [
+  { reason: 'LogDamaged', when: ({ state }) => state.kind === 'held' && state.why === 'log-damaged' },
+  { reason: 'NeedsDecision', when: ({ state }) => state.kind === 'held' && state.why === 'ask' },
+  { reason: 'RecoveryBlocked', when: ({ state }) => state.kind === 'blocked' },
+  { reason: 'HeldByPolicy', when: ({ state }) => state.kind === 'held' && state.why === 'policy' },
+  { reason: 'Recovering', when: ({ state }) => state.kind === 'acting' },
+  { reason: 'WaitingForProxy', when: ({ state }) => state.kind === 'away' },
+  { reason: 'ProxyRecovers', when: ({ state }) => state.kind === 'present' },
+  { reason: 'InDoubt', when: () => true },
+];
+
+export function conditionsOf(
+  observation: Observation,
+  findings: readonly InstanceFinding[],
+  held: readonly HeldFinding[],
+): RecoveryCondition[] {
+  const inDoubt = inDoubtCondition(observation, findings, held);
+  const walLost = walLostCondition(observation, findings);
+  return [healthyCondition(observation, findings, inDoubt, walLost), inDoubt, walLost];
+}
+
+function inDoubtCondition(
+  observation: Observation,
+  findings: readonly InstanceFinding[],
+  held: readonly HeldFinding[],
+): RecoveryCondition {
+  const type = 'InDoubtTransactions';
+  const doubtful = findings.filter(({ inDoubt }) => inDoubt > 0);
+  if (doubtful.length > 0) {
+    const reason = REASONS.find(({ when }) => doubtful.some(when))?.reason ?? 'InDoubt';
+    const message = [...doubtful.map(sentence), ...heldSentence(held)].join(' ');
+    return { type, status: 'True', reason, message };
+  }
+  const unseen = unseenShards(observation);
+  if (unseen.length > 0) {
+    return { type, status: 'Unknown', reason: 'ShardsNotSeen', message: `${unseen.join(', ')} cannot be asked.` };
+  }
+  return { type, status: 'False', reason: 'AllEnded', message: 'Every transaction over several shards has ended.' };
+}
+
+/** Without ages: they change all the time, and status.shards has them. */
+function sentence({ instance, inDoubt, state }: InstanceFinding): string {
+  return `${instance} has ${inDoubt}: ${stateInWords(state)}.`;
+}
+
+export function stateInWords(state: InstanceFinding['state']): string {
+  switch (state.kind) {
+    case 'present':
+      return 'the proxy is at it';
+    case 'away':
+      return `the proxy is away since ${instant(state.sinceMs)}, the operator acts at ${instant(state.actsAtMs)}`;
+    case 'gone':
+      return 'the proxy is gone';
+    case 'acting':
+      return `the operator recovers for it (${state.step})`;
+    case 'held':
+    case 'blocked':
+      return state.message;
+  }
+}
+
+const instant = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
+
+function heldSentence(held: readonly HeldFinding[]): string[] {
+  const asked = held.filter(({ askHuman }) => askHuman).map(({ transaction }) => transaction);
+  if (asked.length === 0) return [];
+  const more = asked.length > NAMED_MAX ? ` and ${asked.length - NAMED_MAX} more` : '';
+  return [`For you to decide (kubectl atomshard resolve): ${asked.slice(0, NAMED_MAX).join(', ')}${more}.`];
+}
+
+function walLostCondition({ cluster, nowMs }: Observation, findings: readonly InstanceFinding[]): RecoveryCondition {
+  const type = 'WalLost';
+  const lost = findings.filter(({ walLost }) => walLost !== null);
+  if (lost.length > 0) {
+    const message = lost.map(({ instance, walLost }) => lostSentence(instance, walLost)).join(' ');
+    return { type, status: 'True', reason: 'VolumeReplaced', message };
+  }
+  const before = cluster.status?.conditions?.find((condition) => condition.type === type);
+  // Noticed by an operator before this one; the status alone remembers it.
+  if (before?.status === 'True' && nowMs - Date.parse(before.lastTransitionTime) < WAL_LOST_SHOWN_MS) {
+    return { type, status: 'True', reason: before.reason, message: before.message };
+  }
+  return { type, status: 'False', reason: 'AllLogsKnown', message: 'Every proxy has the log that it had before.' };
+}
+
+function lostSentence(instance: string, walLost: InstanceFinding['walLost']): string {
+  const now = walLost?.now == null ? 'its volume is gone' : `it has the new log ${walLost.now}`;
+  return `The log ${walLost?.before} of ${instance} is lost: ${now}. Bring the volume back if you can; what it decided last is known to the shards only.`;
+}
+
+function healthyCondition(
+  observation: Observation,
+  findings: readonly InstanceFinding[],
+  inDoubt: RecoveryCondition,
+  walLost: RecoveryCondition,
+): RecoveryCondition {
+  const type = 'TwoPhaseHealthy';
+  if (!observation.cluster.spec.twoPhaseCommit.enabled) {
+    const message =
+      'spec.twoPhaseCommit.enabled is false: a crash in the middle of a commit over several shards tears it.';
+    return { type, status: 'False', reason: 'Disabled', message };
+  }
+  if (walLost.status === 'True') return { type, status: 'False', reason: 'WalLost', message: walLost.message };
+  const stuck = findings.filter(({ state }) => ['held', 'blocked'].includes(state.kind));
+  if (stuck.length > 0) {
+    const reason = REASONS.find(({ when }) => stuck.some(when))?.reason ?? 'RecoveryBlocked';
+    const message = stuck.map(({ instance, state }) => `${instance}: ${stateInWords(state)}.`).join(' ');
+    return { type, status: 'False', reason, message };
+  }
+  if (inDoubt.status !== 'False')
+    return {
+      type,
+      status: inDoubt.status === 'True' ? 'False' : 'Unknown',
+      reason: inDoubt.reason,
+      message: inDoubt.message,
+    };
+  return { type, status: 'True', reason: 'AllEnded', message: `${inDoubt.message}${foreignSentence(observation)}` };
+}
+
+/** Not ours, so not unhealthy; but they hold locks and slots of max_prepared_transactions. */
+function foreignSentence({ shards }: Observation): string {
+  const foreign = shards.flatMap(({ name, look }) =>
+    look.kind === 'seen' && look.facts.prepared.foreign > 0 ? [`${name} (${look.facts.prepared.foreign})`] : [],
+  );
+  return foreign.length === 0
+    ? ''
+    : ` Prepared transactions of other programs are on ${foreign.join(', ')}; they are not touched.`;
+}

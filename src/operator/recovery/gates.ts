@@ -1,0 +1,104 @@
+// What must wait for transactions in doubt, and until when at most. Pure.
+// The rule: a gate names the number that holds it shut; what could not be seen holds it shut as well, as it may hold one.
+import { parseDuration } from '../../kernel/quantity.ts';
+import type { Observation, ShardObservation } from '../cluster/observation.ts';
+import { answerOf, type InstanceSight, leftCount, unseenShards } from './instances.ts';
+import type { Gate, InstanceFinding, RecoveryGates } from './types.ts';
+
+/** Prepared for longer than a commit takes: nobody is driving it any more, or somebody is stuck. */
+export const IN_DOUBT_AFTER_MS = 10_000;
+
+export function gatesOf(
+  observation: Observation,
+  sights: readonly InstanceSight[],
+  findings: readonly InstanceFinding[],
+): RecoveryGates {
+  const { cluster, shards } = observation;
+  const graceMs = parseDuration(cluster.spec.twoPhaseCommit.recoveryGracePeriod) ?? 0;
+  return {
+    restart: new Map(shards.flatMap((shard) => entry(shard.name, restartGate(shard, sights, graceMs)))),
+    removal: new Map(sights.flatMap((sight) => entry(sight.instance, removalGate(observation, sight, findings)))),
+    deletion: deletionGate(observation, sights, findings, graceMs),
+    maxPreparedFloor: new Map(
+      shards.flatMap(({ name, look }) => {
+        const count = look.kind === 'seen' ? look.facts.prepared.count : 0;
+        return count > 0 ? [[name, count] as const] : [];
+      }),
+    ),
+  };
+}
+
+const entry = (name: string, gate: Gate | null): (readonly [string, Gate])[] => (gate === null ? [] : [[name, gate]]);
+
+const transactions = (count: number): string =>
+  count === 1 ? '1 in-doubt transaction' : `${count} in-doubt transactions`;
+
+/** Of proxies that are away, or prepared too long ago to belong to a running commit. */
+function restartGate({ name, look }: ShardObservation, sights: readonly InstanceSight[], graceMs: number): Gate | null {
+  if (look.kind !== 'seen') return null;
+  const { nowMs, prepared } = look.facts;
+  const doubtful = prepared.runs.filter(({ instance, oldestMs }) => {
+    const sight = sights.find((one) => one.instance === instance);
+    return nowMs - oldestMs > IN_DOUBT_AFTER_MS || sight === undefined || answerOf(sight) === undefined;
+  });
+  if (doubtful.length === 0) return null;
+  const inDoubt = doubtful.reduce((sum, { count }) => sum + count, 0);
+  const oldestMs = Math.min(...doubtful.map((run) => run.oldestMs));
+  return {
+    reason: 'InDoubtTransactions',
+    message: `${name} holds ${transactions(inDoubt)}; it is restarted when they have ended, or when the grace period is over`,
+    inDoubt,
+    opensAtMs: oldestMs + graceMs,
+  };
+}
+
+/** A proxy, or its volume, that may still be needed to end a transaction. */
+function removalGate(
+  observation: Observation,
+  sight: InstanceSight,
+  findings: readonly InstanceFinding[],
+): Gate | null {
+  const { instance } = sight;
+  const inDoubt = findings.find((finding) => finding.instance === instance)?.inDoubt ?? leftCount(sight);
+  if (inDoubt > 0) {
+    const message = `${instance} has ${transactions(inDoubt)}; its log is needed to end them`;
+    return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs: null };
+  }
+  if (answerOf(sight) !== undefined) return null;
+  const unseen = unseenShards(observation);
+  if (unseen.length === 0) return null;
+  const message = `${instance} does not answer, and ${unseen.join(', ')} may hold transactions of it`;
+  return { reason: 'ShardsNotSeen', message, inDoubt: 0, opensAtMs: null };
+}
+
+function deletionGate(
+  observation: Observation,
+  sights: readonly InstanceSight[],
+  findings: readonly InstanceFinding[],
+  graceMs: number,
+): Gate | null {
+  const askedMs = Date.parse(observation.cluster.metadata.deletionTimestamp ?? '');
+  const opensAtMs = Number.isNaN(askedMs) ? null : askedMs + graceMs;
+  const inDoubt = sights.reduce((sum, sight) => sum + (countOf(findings, sight) ?? 0), 0);
+  if (inDoubt > 0) {
+    const message = `${transactions(inDoubt)} would be left on the shards`;
+    return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs };
+  }
+  const unseen = unseenShards(observation).filter((name) => everSeen(observation, name));
+  if (unseen.length === 0) return null;
+  const message = `${unseen.join(', ')} cannot be asked whether transactions are in doubt`;
+  return { reason: 'ShardsNotSeen', message, inDoubt: 0, opensAtMs };
+}
+
+const countOf = (findings: readonly InstanceFinding[], { instance }: InstanceSight): number | undefined =>
+  findings.find((finding) => finding.instance === instance)?.inDoubt;
+
+/** A shard that was never ready holds nothing. */
+function everSeen({ shards, cluster }: Observation, name: string): boolean {
+  const shard = shards.find((one) => one.name === name);
+  const remembered = cluster.status?.shards?.find((one) => one.name === name);
+  return (
+    remembered?.maxPreparedTransactions !== undefined ||
+    (shard?.look.kind === 'failed' && shard.look.last !== undefined)
+  );
+}

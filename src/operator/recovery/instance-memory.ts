@@ -1,0 +1,85 @@
+// What the operator remembers of one proxy instance between steps. All of it may be lost: it only saves repetition, and says
+// things once.
+import type { StatusProxy } from '../api/sharded-cluster.generated.ts';
+import type { RunOutcome } from './instance-run.ts';
+import { answerOf, type InstanceSight } from './instances.ts';
+import type { InstanceHistory } from './judge.ts';
+import type { ActingStep, HeldFinding, InstanceFinding, PassFinding, RecoveryOccurrence } from './types.ts';
+
+export class InstanceMemory {
+  awaySinceMs: number | undefined;
+  running: ActingStep | undefined;
+  last: InstanceHistory['last'];
+  /** The operator's newest pass that ended or held something; it outlives the absence that it was for. */
+  pass: PassFinding | undefined;
+  walLost: InstanceFinding['walLost'] = null;
+  #walId: string | undefined;
+  #ownPassAtMs: number | undefined;
+  readonly #told = new Map<string, string>();
+
+  /** Undefined while it answers. */
+  get history(): InstanceHistory | undefined {
+    const { awaySinceMs, running, last } = this;
+    return awaySinceMs === undefined ? undefined : { awaySinceMs, running, last };
+  }
+
+  /** What the last run could not end. */
+  get held(): readonly HeldFinding[] {
+    return this.last?.outcome.kind === 'passed' ? this.last.outcome.pass.report.held : [];
+  }
+
+  /** Nothing is waited for: it is back, or a run ended everything. */
+  get isSettled(): boolean {
+    if (this.awaySinceMs === undefined) return true;
+    return this.last?.outcome.kind === 'passed' && this.held.length === 0;
+  }
+
+  /** `sinceMs`: as far as objects tell; what was known earlier counts. */
+  isAway(sinceMs: number): void {
+    this.awaySinceMs = Math.min(this.awaySinceMs ?? sinceMs, sinceMs);
+  }
+
+  /** A run that is still under way ends by itself: it finds the log locked, or agrees with the owner. */
+  isBack(): void {
+    this.awaySinceMs = undefined;
+    this.last = undefined;
+  }
+
+  ended(instance: string, atMs: number, outcome: RunOutcome): void {
+    this.running = undefined;
+    this.last = { atMs, outcome };
+    if (outcome.kind === 'blocked') return;
+    const { committed, rolledBack, report } = outcome.pass;
+    if (committed.length + rolledBack.length + report.held.length > 0) {
+      const counts = { committed: committed.length, rolledBack: rolledBack.length, held: report.held.length };
+      this.pass = { instance, by: 'operator', atMs, ...counts };
+    }
+    const isGone = outcome.log.status === 'lost' || outcome.log.status === 'empty';
+    if (isGone && this.#walId !== undefined) this.walLost = { before: this.#walId, now: outcome.log.walId };
+  }
+
+  /** Holds the log that it has against the one that it had, by its own word and by the status. */
+  compareLog(sight: InstanceSight): void {
+    const before = this.#walId ?? sight.remembered?.walId;
+    const now = answerOf(sight)?.walId ?? undefined;
+    if (now !== undefined && before !== undefined && now !== before) this.walLost = { before, now };
+    this.#walId = now ?? before;
+  }
+
+  /** True once for each pass of the proxy's own; those that the status knows were told by an operator before. */
+  isNewPass({ atMs, committed, rolledBack }: PassFinding, remembered: StatusProxy | undefined): boolean {
+    const known = this.#ownPassAtMs ?? Date.parse(remembered?.lastRecoveryTime ?? '');
+    const isNew = Number.isNaN(known) || atMs > known;
+    this.#ownPassAtMs = Math.max(atMs, Number.isNaN(known) ? atMs : known);
+    // What is held is held again with every pass; the condition says so all the time.
+    return isNew && committed + rolledBack > 0;
+  }
+
+  /** The occurrence when it says something else than the last one about `topic`; null otherwise. */
+  news(topic: string, occurrence: RecoveryOccurrence | null): RecoveryOccurrence | null {
+    const said = occurrence === null ? '' : `${occurrence.reason} ${occurrence.note}`;
+    const before = this.#told.get(topic) ?? '';
+    this.#told.set(topic, said);
+    return said === before ? null : occurrence;
+  }
+}
