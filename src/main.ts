@@ -2,6 +2,7 @@
 // The command line: parses, builds, runs; no logic. Each command loads only what it needs.
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import type { OperatorFlags } from './operator/settings.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -41,6 +42,31 @@ program
   .action(async ({ config, instance }: { config: string; instance?: string }) => {
     const { runProxy } = await import('./proxy/run.ts');
     process.exit(await runProxy(config, instance === undefined ? {} : { instance }));
+  });
+
+program
+  .command('operator')
+  .description('run the Kubernetes operator: makes and keeps what ShardedClusters ask for')
+  .option('--namespaces <list>', 'namespaces to watch, with commas between them; without it, all')
+  .option('--image <image>', 'image of proxies that name none (default: $ATOMSHARD_IMAGE, else of the own Pod)')
+  .option(
+    '--http-port <port>',
+    'port of /livez, /readyz and /metrics; 0 takes a free one',
+    wholeNumber(0, 65_535),
+    8080,
+  )
+  .option('--no-leader-election', 'lead without asking, for one that surely is alone')
+  .option('--lease-name <name>', 'name of the Lease by which one of several leads', 'atomshard-operator')
+  .option('--lease-namespace <namespace>', 'where that Lease is (default: the namespace of the own Pod)')
+  .option('--log-level <level>', 'debug, info, warn, error or silent', 'info')
+  .option('--workers <n>', 'clusters that are reconciled at a time', wholeNumber(1, 64), 4)
+  .option('--resync <duration>', 'after this time everything is looked at again, e.g. 30m', '10h')
+  .option('--kubeconfig <file>', 'access to Kubernetes outside a Pod (default: $KUBECONFIG)')
+  .option('--context <name>', 'context of that file; without it, the current one')
+  .addHelpText('after', '\nExit codes: 0 stopped, 1 unexpected, 2 flags or access, 3 lost the lead.')
+  .action(async (flags: OperatorFlags) => {
+    const { runOperator } = await import('./operator/run.ts');
+    process.exit(await runOperator(flags, version));
   });
 
 program

@@ -83,6 +83,11 @@ export class Caches {
     );
   }
 
+  /** Milliseconds since the API server was last heard, the longest of all kinds; 0 before the first word. */
+  contactAgeMs(): number {
+    return Math.max(0, ...this.#all().map(({ contactAgeMs }) => contactAgeMs ?? 0));
+  }
+
   cluster(ref: ObjectRef): ShardedCluster | undefined {
     for (const reflector of this.#clusters) {
       const found = reflector.get(ref);

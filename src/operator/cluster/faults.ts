@@ -6,8 +6,8 @@ import type { ShardFacts, SqlFailureKind } from '../sql/facts.ts';
 import type { Look, Observation, ProxyObservation, ShardObservation } from './observation.ts';
 import { isLeaving } from './wellness.ts';
 
-/** A server that restarts is silent for moments; then its silence is a fault. */
-const SILENCE_PATIENCE_MS = 20_000;
+/** A server that starts anew, or makes its data directory, is silent for a while; then its silence is a fault. */
+const SILENCE_PATIENCE_MS = 30_000;
 /** pg_xact_status before it could report a transaction as finished that was still committing. */
 const SERVER_VERSION_MIN = 140_005;
 
@@ -47,7 +47,6 @@ function objectProblem({ object, message }: NonNullable<Observation['applyProble
 const FAILURE_REASONS: Readonly<Partial<Record<SqlFailureKind, readonly [ProblemReason, string]>>> = {
   authentication: ['LoginRefused', 'the password in the Secret is not the one that the server knows'],
   tls: ['TlsRefused', 'correct the certificates, or the TLS mode in the spec'],
-  'missing-database': ['DatabaseMissing', 'make the database there, or name one that exists'],
   full: ['TooManyConnections', 'raise max_connections there, or lower spec.proxy.pool.size'],
 };
 
@@ -63,6 +62,8 @@ function failureProblem(
   const known = FAILURE_REASONS[kind];
   if (known !== undefined) return [{ of, object, reason: known[0], message: `${message}; ${known[1]}` }];
   if (nowMs - look.sinceMs < SILENCE_PATIENCE_MS) return [];
+  // The setup makes the database where it may; one that is still missing after that is a person's business.
+  if (kind === 'missing-database') return [{ of, object, reason: 'DatabaseMissing', message }];
   return [{ of, object, reason: of.kind === 'shard' ? 'ShardNotAnswering' : 'ProxyNotAnswering', message }];
 }
 
@@ -70,7 +71,8 @@ function shardProblems({ cluster, nowMs }: Observation, shard: ShardObservation)
   const { name, kind, pod, look, setup } = shard;
   if (pod !== undefined && isLeaving(pod)) return [];
   const of = { kind: 'shard', name } as const;
-  const object = kind === 'external' ? { kind: 'ExternalShard', name } : { kind: 'Pod', name: pod?.metadata.name ?? '' };
+  const object =
+    kind === 'external' ? { kind: 'ExternalShard', name } : { kind: 'Pod', name: pod?.metadata.name ?? '' };
   const tell = (reason: ProblemReason, message: string): Problem => ({ of, object, reason, message });
   const problems = kind === 'external' || pod !== undefined ? failureProblem(look, of, object, nowMs) : [];
   if (setup.kind === 'done') problems.push(...setup.problems.map(({ message }) => tell('SetupIncomplete', message)));

@@ -4,7 +4,7 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { ShardedClusterStatus } from '../api/sharded-cluster.generated.ts';
 import type { ShardedCluster } from '../api/sharded-cluster.ts';
-import type { Children, EventObject } from '../diagnosis/children.ts';
+import type { EventObject } from '../diagnosis/children.ts';
 import type { Problem } from '../diagnosis/problem.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isKubeError, type KubeError } from '../kube/kube-error.ts';
@@ -30,7 +30,7 @@ import { shardTarget } from './targets.ts';
 
 /** What others judge; each is a pure function. */
 export interface Judges {
-  readonly problemsOf: (children: Children) => readonly Problem[];
+  readonly problemsOf: (observation: Observation) => readonly Problem[];
   readonly statusOf: (input: StatusInput) => ShardedClusterStatus;
   /** Whether the API server must hear of it now; positions alone wait a while. */
   readonly isWorthWriting: (
@@ -102,7 +102,7 @@ export class Reconciler {
     const performed = await this.#options.performer.perform(observation, planned, signal);
     memory.noteRound(performed, this.#options.clock.nowMs());
     this.#options.prober.aim(key, aimsOf(observation, planned.input));
-    const problems = this.#problems(observation);
+    const problems = this.#options.judges.problemsOf(observation);
     await this.#writeStatus(memory, { observation, plan: planned, recovery: findings, problems }, planned, signal);
     this.#options.tell(observation, { problems, findings, plan: planned, performed });
     return outcomeOf(planned, findings, performed);
@@ -136,12 +136,6 @@ export class Reconciler {
     );
     const { recovery, surroundings } = this.#options;
     return recovery.step({ observation, shardTargets, image: surroundings.operatorImage });
-  }
-
-  #problems({ children, secrets, nowMs }: Observation): readonly Problem[] {
-    const { pods, claims, statefulSets, events } = children;
-    const findings = [...secrets.values()].map(({ finding }) => finding);
-    return this.#options.judges.problemsOf({ pods, claims, statefulSets, events, secrets: findings, nowMs });
   }
 
   async #writeStatus(
