@@ -25,7 +25,20 @@ export type ProblemReason =
   | 'Evicted'
   | 'PodNotCreated'
   | 'PodTerminatingLong'
-  | 'NodeLost';
+  | 'NodeLost'
+  // Seen in SQL or when objects are applied, not on Kubernetes objects (src/operator/cluster/faults.ts).
+  | 'ShardNotAnswering'
+  | 'ProxyNotAnswering'
+  | 'LoginRefused'
+  | 'TlsRefused'
+  | 'DatabaseMissing'
+  | 'TooManyConnections'
+  | 'NotPrimary'
+  | 'VersionTooOld'
+  | 'TooFewPreparedTransactions'
+  | 'SetupIncomplete'
+  | 'SettingOverridden'
+  | 'ObjectRefused';
 
 /** Whose fault it is: one shard, one proxy, or what all share. */
 export type Afflicted =
