@@ -16,6 +16,30 @@ export interface CommitTimes {
   sumMs: number;
 }
 
+export interface RecoveryDeed {
+  readonly atMs: number;
+  readonly committed: number;
+  readonly rolledBack: number;
+  readonly held: number;
+}
+
+/** Passes that end something one soon after the other are one recovery to whoever looks every few seconds. */
+const ONE_RECOVERY_MS = 60_000;
+
+function deedWith(before: RecoveryDeed | undefined, report: PassReport, atMs: number): RecoveryDeed {
+  const { committed, rolledBack } = report;
+  const held = report.held.length;
+  if (before === undefined) return { atMs, committed, rolledBack, held };
+  if (committed + rolledBack === 0 && held === before.held) return before;
+  const goesOn = atMs - before.atMs < ONE_RECOVERY_MS;
+  return {
+    atMs,
+    committed: committed + (goesOn ? before.committed : 0),
+    rolledBack: rolledBack + (goesOn ? before.rolledBack : 0),
+    held,
+  };
+}
+
 const outcomes = (): Record<Outcome, number> => ({ committed: 0, aborted: 0, unknown: 0 });
 const times = (): CommitTimes => ({ counts: COMMIT_BUCKETS_MS.map(() => 0).concat(0), sumMs: 0 });
 
@@ -40,6 +64,8 @@ export class ProxyCounters implements CommitObserver, SessionTraffic {
   readonly passes = { count: 0, committed: 0, rolledBack: 0, confirmed: 0, fenced: 0, seconds: 0 };
   /** The last pass, and when it ended. */
   lastPass: { readonly report: PassReport; readonly atMs: number } | undefined;
+  /** What the last passes that had something to do did; the first pass of a run counts anyway. */
+  lastRecovery: RecoveryDeed | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -64,7 +90,9 @@ export class ProxyCounters implements CommitObserver, SessionTraffic {
   }
 
   passEnded(report: PassReport): void {
-    this.lastPass = { report, atMs: this.#clock.nowMs() };
+    const atMs = this.#clock.nowMs();
+    this.lastPass = { report, atMs };
+    this.lastRecovery = deedWith(this.lastRecovery, report, atMs);
     this.passes.count++;
     this.passes.committed += report.committed;
     this.passes.rolledBack += report.rolledBack;

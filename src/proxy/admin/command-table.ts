@@ -40,7 +40,11 @@ const STATUS_COLUMNS: readonly AdminColumn[] = [
   column('held', 'int4', 'those among them that recovery may not decide yet'),
   column('clients', 'int4', 'clients that are logged in, administrators not counted'),
   column('running', 'int4', 'transactions that hold server connections'),
-  column('last_recovery_at', 'timestamptz', 'end of the last recovery pass'),
+  column(
+    'last_recovery_at',
+    'timestamptz',
+    'end of the last recovery that had something to do, or of the first since the start',
+  ),
   column('last_recovery_committed', 'int4', 'transactions it committed'),
   column('last_recovery_rolled_back', 'int4', 'transactions it rolled back'),
   column('last_recovery_held', 'int4', 'transactions it held'),

@@ -74,9 +74,9 @@ export async function statusRow(inspected: Inspected): Promise<AdminRow> {
     report?.held.length ?? 0,
     listener.clients,
     [...running].length,
-    counters.lastPass?.atMs ?? null,
-    report?.committed ?? null,
-    report?.rolledBack ?? null,
-    report?.held.length ?? null,
+    counters.lastRecovery?.atMs ?? null,
+    counters.lastRecovery?.committed ?? null,
+    counters.lastRecovery?.rolledBack ?? null,
+    counters.lastRecovery?.held ?? null,
   ];
 }
