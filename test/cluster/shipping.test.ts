@@ -1,5 +1,5 @@
 // The charts and install.yaml as Helm and a real API server read them; nothing is left running.
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { userSecretName } from '../../src/operator/desired/names.ts';
@@ -15,6 +15,7 @@ import {
   OPERATOR_CHART,
   objectsIn,
   settings,
+  temporaryFolder,
 } from './shipping/charts.ts';
 import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
 
@@ -69,6 +70,19 @@ describe.skipIf(noCluster)('charts', () => {
     const said = await cluster.kubectl.try(args, { input: text });
     expect(`${said.code} ${said.stderr}`).not.toMatch(/Warning|rror/);
     expect(said.stdout).toContain('deployment.apps/atomshard-operator serverside-applied');
+  });
+
+  it('install.yaml names the image in one place, so that kustomize can change it', async () => {
+    using folder = temporaryFolder();
+    copyFileSync(INSTALL_FILE, path.join(folder.path, 'install.yaml'));
+    const images = [{ name: 'atomshard', newName: 'registry.example.com/atomshard', newTag: 'mine' }];
+    writeFileSync(
+      path.join(folder.path, 'kustomization.yaml'),
+      JSON.stringify({ resources: ['install.yaml'], images }),
+    );
+    const text = await cluster.kubectl.run(['kustomize', folder.path]);
+    expect(text.match(/\batomshard:\S+/g)).toBeNull();
+    expect(text.match(/registry\.example\.com\/atomshard:mine/g)).toHaveLength(1);
   });
 
   it.each([

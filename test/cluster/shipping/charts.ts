@@ -1,4 +1,6 @@
 // The charts as tests use them: where they are, Helm in a namespace, and what a rendered chart consists of.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import type { Cluster } from '../harness/cluster.ts';
@@ -37,6 +39,12 @@ export function objectsIn(text: string): Manifest[] {
   return parseAllDocuments(text)
     .map((document): unknown => document.toJS({ maxAliasCount: -1 }))
     .filter((object): object is Manifest => object !== null && object !== undefined);
+}
+
+/** A folder that goes with the block that uses it. */
+export function temporaryFolder(): { readonly path: string; [Symbol.dispose](): void } {
+  const folder = mkdtempSync(path.join(tmpdir(), 'atomshard-shipping-'));
+  return { path: folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
 }
 
 /** `--set` for each value; commas in a value are part of it. */
