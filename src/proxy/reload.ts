@@ -37,7 +37,12 @@ export class Reload {
     const { live, counters, log } = this.#parts;
     try {
       if (live.file === undefined) throw new ConfigError('configuration', ['it does not come from a file']);
-      const { changed } = await this.#apply(live.file.path, live.file.load());
+      const loaded = live.file.load();
+      // Asked again and again while a changed file is on its way: then there is nothing to do, and nothing to say.
+      if (loaded.sha256 === live.sha256 && live.error === null) {
+        return { kind: 'reloaded', changed: [], restartNeeded: live.restartNeeded };
+      }
+      const { changed } = await this.#apply(live.file.path, loaded);
       counters.reloads++;
       log.info({ changed, restartNeeded: live.restartNeeded, sha256: live.sha256 }, 'configuration reloaded');
       return { kind: 'reloaded', changed, restartNeeded: live.restartNeeded };

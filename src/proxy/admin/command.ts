@@ -26,6 +26,8 @@ interface Token {
 export function readCommands(text: string): readonly AdminCommand[] | SqlError {
   const commands: AdminCommand[] = [];
   for (const tokens of statementsOf(text)) {
+    const malformed = tokens.find(({ kind }) => kind === TOKEN.malformed);
+    if (malformed !== undefined) return syntaxError(malformed);
     const command = readCommand(tokens, text);
     if (command === undefined) return syntaxError(tokens[0]);
     commands.push(command);
