@@ -61,11 +61,12 @@ export class FileStorage extends FileReader implements Storage {
   readonly #calls = new Map<number, Call>();
   readonly #memory = newHandoffMemory();
   readonly #handoff = new HandoffSender(this.#memory);
-  readonly #wake = () => this.#handoff.wake();
   #unlock: (() => void) | undefined;
   #worker: Worker | undefined;
   #events: StorageEvents | undefined;
   #lastCall = 0;
+  /** The thread may sleep although something was offered. */
+  #wakeDue = false;
   #closing = false;
 
   constructor(directory: string, options: FileStorageOptions = {}) {
@@ -98,9 +99,14 @@ export class FileStorage extends FileReader implements Storage {
 
   offer(record: Uint8Array): boolean {
     const offered = this.#handoff.offer(record);
-    // Woken behind all that this turn of the event loop has read: its decisions, and the ENDs before them, are one group.
-    if (offered === 'first') setImmediate(this.#wake);
+    this.#wakeDue ||= offered === 'first';
     return offered !== 'full';
+  }
+
+  begin(): void {
+    if (!this.#wakeDue) return;
+    this.#wakeDue = false;
+    this.#handoff.wake();
   }
 
   async prepare(name: string, bytes: number): Promise<void> {

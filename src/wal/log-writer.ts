@@ -174,8 +174,8 @@ export class LogWriter implements Wal {
     }
     const size = encodeRecord(this.#scratch, this.#scratchView, tag, 0, payload);
     const bytes = this.#scratch.subarray(0, size);
-    if (waiter !== undefined && this.#queue.isEmpty && this.#offer(bytes, waiter)) return;
-    this.#queue.push(bytes.slice(), waiter);
+    const offered = waiter !== undefined && this.#queue.isEmpty && this.#offer(bytes, waiter);
+    if (!offered) this.#queue.push(bytes.slice(), waiter);
     this.#pump();
   }
 
@@ -205,6 +205,7 @@ export class LogWriter implements Wal {
   /** Moves the queue on, if somebody waits for anything in it. */
   #pump(): void {
     if (this.#queue.isPressing || this.#closing) this.#queue.move((bytes, waiter) => this.#offer(bytes, waiter));
+    this.#settings.storage.begin(); // behind the last: the ENDs that waited for a decision are in one group with it
   }
 
   #onDurable(group: DurableGroup): void {

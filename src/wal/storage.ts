@@ -58,9 +58,11 @@ export interface Storage extends ReadableStorage {
   start(segment: SegmentStart, events: StorageEvents): Promise<void>;
   /**
    * Takes a copy of one encoded record for the end of the current segment; it is stamped, written and synced with
-   * its group soon. False: no room now, ask again after the next `durable`.
+   * its group, after the next `begin` at the latest. False: no room now, ask again after the next `durable`.
    */
   offer(record: Uint8Array): boolean;
+  /** What was offered becomes a group now, or the next one when a group is under way. */
+  begin(): void;
   /** Ends writing and releases the lock. The caller has waited for what it offered. */
   close(): Promise<void>;
 }

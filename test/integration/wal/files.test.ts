@@ -163,6 +163,18 @@ describe('files', () => {
     );
   });
 
+  it('lazy records and the append behind them are one group: one sync, not two', async () => {
+    const { opened } = await openLog({ directory: freshDirectory() });
+    const wal = await opened.start(text('checkpoint'));
+    for (let turn = 0; turn < 20; turn += 1) {
+      const before = wal.statistics;
+      wal.appendLazy(TAG, text('END'));
+      await wal.append(TAG, text('COMMIT'));
+      expect(wal.statistics).toMatchObject({ groups: before.groups + 1, records: before.records + 2 });
+    }
+    await wal.close();
+  });
+
   it('a record larger than a segment, and groups larger than the shared memory, go through', async () => {
     const directory = freshDirectory();
     const { opened } = await openLog({ directory, segmentBytes: 8192 });

@@ -15,7 +15,7 @@ void wal.failed.then((failure) => {
   writeSync(2, `${failure.message}\n`);
   process.exit(70);
 });
-writeSync(1, 'ready\n');
+print('ready');
 let count = 0;
 await Promise.all(
   Array.from({ length: Number(writers) }, async () => {
@@ -23,7 +23,19 @@ await Promise.all(
       const payload = `${process.pid}-${count++}`.padEnd(40 + (count % 90), '.');
       const lsn = await wal.append(16, new TextEncoder().encode(payload));
       // Synchronous, so that the line is out before anything else happens in this process.
-      writeSync(1, `${lsn} ${payload}\n`);
+      print(`${lsn} ${payload}`);
     }
   }),
 );
+
+/** The pipe does not block: while its reader is slow, the same bytes are offered again. */
+function print(line: string): void {
+  const bytes = Buffer.from(`${line}\n`);
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(1, bytes, done);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+    }
+  }
+}

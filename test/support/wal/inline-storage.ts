@@ -85,11 +85,13 @@ export class InlineStorage implements Storage {
     if (this.#waitingBytes + record.length > SLOT_BYTES) return false;
     this.#waiting.push(record.slice());
     this.#waitingBytes += record.length;
-    if (!this.#busy) {
-      this.#busy = true;
-      setImmediate(() => this.#writeGroup());
-    }
     return true;
+  }
+
+  begin(): void {
+    if (this.#busy || this.#waiting.length === 0) return;
+    this.#busy = true;
+    setImmediate(() => this.#writeGroup());
   }
 
   close(): Promise<void> {
