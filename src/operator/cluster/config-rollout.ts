@@ -52,22 +52,30 @@ export function rollOutShardConfig(
   const mark = parameters?.[CONFIGURATION_SETTING];
   if (mark === undefined || pod === undefined || isLeaving(pod)) return DONE;
   if (look.kind !== 'seen') return strugglingRollout(name, pod, mark);
-  const { differences, pendingRestart } = look.facts;
-  const reloadable = differences.filter(({ needsRestart }) => !needsRestart);
-  const restartNames = [
-    ...new Set([...pendingRestart, ...differences.flatMap((each) => (each.needsRestart ? [each.name] : []))]),
-  ];
-  const restart = restartNames.length === 0 ? undefined : `${restartNames.join(', ')} wait for a restart of ${name}`;
-  if (reloadable.length === 0) return { ...DONE, restart };
-  const names = reloadable.map((each) => each.name).filter((each) => each !== CONFIGURATION_SETTING);
-  const message = `${name} has not read its new configuration yet${names.length === 0 ? '' : ` (${names.join(', ')})`}`;
+  const { differences, pendingRestart, fileBehind, configurationFaults } = look.facts;
   const nudged = pod.metadata.annotations?.[ANNOTATIONS.reloadHash] === mark;
-  return {
-    calm: [nudged ? { kind: 'reloadShard', shard: name } : nudge(pod, mark)],
-    waiting: [{ reason: 'ShardReloading', message }],
-    // Which settings wait is only known once the file is read.
+  const wait = (reason: string, message: string, calm: readonly CalmAction[]): Rollout => ({
+    calm: nudged ? calm : [nudge(pod, mark)],
+    waiting: [{ reason, message }],
     restart: undefined,
-  };
+  });
+  const [fault] = configurationFaults ?? [];
+  // The server goes on with what it has; no reload helps, and after a restart it would not come up.
+  if (fault !== undefined && fileBehind === false) {
+    const about = fault.name === null ? fault.message : `${fault.name}: ${fault.message}`;
+    return wait('ParametersRefused', `${name} refuses its new configuration (${about})`, []);
+  }
+  // What ALTER SYSTEM overrides no reload changes; it is a problem of its own.
+  const reloadable = differences.filter(({ needsRestart, overriddenBy }) => !needsRestart && overriddenBy === null);
+  if (reloadable.length === 0 && pendingRestart.length === 0) return DONE;
+  const names = [...reloadable.map((each) => each.name), ...pendingRestart].filter(
+    (each) => each !== CONFIGURATION_SETTING,
+  );
+  const message = `${name} has not read its new configuration yet${names.length === 0 ? '' : ` (${names.join(', ')})`}`;
+  if (fileBehind === true) return wait('ShardReloading', message, []);
+  // Which settings wait for a restart is only known once the file is read.
+  if (reloadable.length > 0) return wait('ShardReloading', message, [{ kind: 'reloadShard', shard: name }]);
+  return { ...DONE, restart: `${pendingRestart.join(', ')} wait for a restart of ${name}` };
 }
 
 /**

@@ -3,6 +3,7 @@ import type { ShardedClusterSpec } from '../api/sharded-cluster.generated.ts';
 import type { ShardedCluster } from '../api/sharded-cluster.ts';
 import type { Login } from '../desired/desired-input.ts';
 import { clusterNames, DEFAULT_USER, ROLES, SUPERUSER, userSecretName } from '../desired/names.ts';
+import { roleNames } from '../sql/role-names.ts';
 import type { Secret } from './kinds.ts';
 import type { SecretObservation } from './observation.ts';
 
@@ -100,8 +101,9 @@ export interface Logins {
 }
 
 export function loginsOf(cluster: ShardedCluster, secrets: ReadonlyMap<string, SecretObservation>): Logins {
-  const { metadata, spec } = cluster;
+  const { metadata, spec, status } = cluster;
   const names = clusterNames(metadata.name);
+  const roles = roleNames(status?.clusterId ?? '', spec.shards.external !== undefined);
   const text = (secret: string, key: string) => secretText(secrets.get(secret)?.secret, key);
   const own = (name: string, key: string) => login(name, text(names.internalSecret, key));
   const superuserSecret = spec.credentials.superuserSecretRef?.name ?? names.superuserSecret;
@@ -119,8 +121,8 @@ export function loginsOf(cluster: ShardedCluster, secrets: ReadonlyMap<string, S
     superuser: login(text(superuserSecret, 'username') ?? SUPERUSER, text(superuserSecret, 'password')),
     users: users.every((user) => user !== undefined) ? users : undefined,
     admin: own(ROLES.admin, 'admin'),
-    resolver: own(ROLES.resolver, 'resolver'),
-    metrics: own(ROLES.metrics, 'metrics'),
+    resolver: own(roles.resolver, 'resolver'),
+    metrics: own(roles.metrics, 'metrics'),
     external: new Map(external),
   };
 }

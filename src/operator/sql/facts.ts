@@ -83,7 +83,7 @@ export interface SettingDifference {
   readonly overriddenBy: string | null;
 }
 
-/** What is wrong in the configuration files: no reload takes anything over, and the server would not start with it. */
+/** What is wrong in the configuration files: no reload takes it over, and the server would not start with it. */
 export interface ConfigurationFault {
   /** Null for a line that is no setting at all. */
   readonly name: string | null;

@@ -149,7 +149,7 @@ describe('settings', () => {
     ]);
   });
 
-  it('a value that the server refuses is a fault with the server’s reason, and nothing of the file is taken over', async () => {
+  it('a value that the server refuses is a fault with the server’s reason, and the former one stays', async () => {
     const unknown = { ...question, parameters: { ...parameters, no_such_setting: '1' } };
     await write(`${lines}\nno_such_setting = 1`);
     await reloadShard(session);
