@@ -7,7 +7,6 @@ import { createLog, type Logger } from '../telemetry/log.ts';
 import { CountingTransport } from './cluster/counting-transport.ts';
 import { judges } from './cluster/judges.ts';
 import { PODS, type Pod } from './cluster/kinds.ts';
-import { NO_FINDINGS } from './cluster/no-recovery.ts';
 import { Operator } from './cluster/operator.ts';
 import { type OperatorMetrics, operatorMetrics } from './cluster/operator-metrics.ts';
 import { operatorRoutes } from './cluster/operator-routes.ts';
@@ -22,6 +21,7 @@ import { inClusterAccess } from './kube/in-cluster-access.ts';
 import { KubeError } from './kube/kube-error.ts';
 import { kubeconfigAccess } from './kube/kubeconfig-access.ts';
 import { LeaderElection } from './kube/leader-election.ts';
+import { RecoveryReconciler } from './recovery/reconciler.ts';
 import { type OperatorFlags, type OperatorSettings, SettingsError, settingsOf } from './settings.ts';
 
 export const EXIT = { stopped: 0, unexpected: 1, settings: 2, leadLost: 3 } as const;
@@ -60,7 +60,7 @@ async function serve(settings: OperatorSettings, { env, version, stop }: Surroun
   const log = createLog(settings.logLevel, { operator: identity });
   const parts: { operator?: Operator; election?: LeaderElection } = {};
   const metrics = metricsOf(parts, settings);
-  const count = (verb: string, code: string) => metrics.apiRequests.inc({ verb, code });
+  const count = (verb: string, code: string, resource: string) => metrics.apiRequests.inc({ verb, resource, code });
   const inner = new HttpsTransport({ access: accessOf(settings, env), userAgent: `atomshard-operator/${version}` });
   const transport = new CountingTransport(inner, count);
   const base = { transport, clock: systemClock, random: Math.random, fieldManager: FIELD_MANAGER };
@@ -84,7 +84,8 @@ async function serve(settings: OperatorSettings, { env, version, stop }: Surroun
     workers: settings.workers,
     sql: sqlPort(systemClock),
     eyes: sqlEyes(systemClock),
-    recovery: { step: () => NO_FINDINGS, forget: () => undefined },
+    recoveryWith: (wake) =>
+      new RecoveryReconciler({ kube: writer, clock: systemClock, wake, onProblem: recoveryProblem(log) }),
   });
   parts.operator = operator;
   if (election !== undefined) parts.election = election;
@@ -100,6 +101,10 @@ async function serve(settings: OperatorSettings, { env, version, stop }: Surroun
     await http.close();
     transport.close();
   }
+}
+
+function recoveryProblem(log: Logger): (cluster: string, error: unknown) => void {
+  return (cluster, error) => log.warn({ cluster, err: error }, 'recovery for a proxy could not go on');
 }
 
 interface Running {

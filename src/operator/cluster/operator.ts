@@ -39,7 +39,8 @@ export interface OperatorOptions {
   readonly surroundings: Surroundings;
   readonly sql: SqlPort;
   readonly eyes: Pick<ProberOptions, 'openShard' | 'openProxy'>;
-  readonly recovery: RecoveryPort;
+  /** `wake` with a cluster's key when a step would find something new. */
+  readonly recoveryWith: (wake: (clusterKey: string) => void) => RecoveryPort;
   readonly judges: Judges;
   readonly metrics: Pick<OperatorMetrics, 'rounds' | 'roundSeconds'>;
 }
@@ -52,12 +53,14 @@ export class Operator {
   readonly #prober: Prober;
   readonly #tasks: ProgramTasks;
   readonly #secretWatches: SecretWatches;
+  readonly #recovery: RecoveryPort;
 
   constructor(options: OperatorOptions) {
     this.#options = options;
     const { reader, writer, clock, random, log, namespaces, resyncMs, sql, eyes, recorder } = options;
     this.queue = new WorkQueue({ clock, random });
     const wake = (clusterKey: string) => void this.queue.add(clusterKey);
+    this.#recovery = options.recoveryWith(wake);
     const onProblem = (error: unknown) => log.warn({ err: error }, 'the API server cannot be followed');
     const following = { client: reader, clock, random, onProblem };
     this.caches = new Caches({ ...following, namespaces, resyncMs, onChange: wake });
@@ -84,7 +87,7 @@ export class Operator {
       tasks: this.#tasks,
       performer,
       surroundings: options.surroundings,
-      recovery: options.recovery,
+      recovery: this.#recovery,
       judges: options.judges,
       eventsOf: (namespace, key, wanted) => events.of(namespace, key, wanted),
       tell: (observation, told) => teller.round(observation, told),
@@ -116,6 +119,7 @@ export class Operator {
     const onFailure = ({ key, error, failures, againMs }: WorkFailure) =>
       log.warn({ cluster: key, err: error, failures, againMs }, 'a round failed');
     await this.queue.run(workers, round, signal, onFailure);
+    await this.#recovery.stop();
     this.#prober.stop();
     this.#secretWatches.stop();
   }

@@ -42,6 +42,8 @@ export interface Judges {
 
 export interface RecoveryPort {
   readonly step: (context: RecoveryContext) => RecoveryFindings;
+  /** Starts nothing more and waits for what is under way. */
+  readonly stop: () => Promise<void>;
   readonly forget: (cluster: { readonly namespace: string; readonly name: string }) => void;
 }
 
