@@ -3,8 +3,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 export interface OperatorMetrics {
   readonly registry: Registry;
-  /** Calls to the API server by verb and outcome; watches count once, when they are opened. */
-  readonly apiRequests: Counter<'verb' | 'code'>;
+  /** Calls to the API server by verb, resource and outcome; watches count once, when they are opened. */
+  readonly apiRequests: Counter<'verb' | 'resource' | 'code'>;
   readonly rounds: Counter<'outcome'>;
   readonly roundSeconds: Histogram;
   readonly statusWrites: Counter;
@@ -54,7 +54,7 @@ export function operatorMetrics({
     apiRequests: new Counter({
       name: 'atomshard_operator_api_requests_total',
       help: 'Calls to the Kubernetes API server.',
-      labelNames: ['verb', 'code'],
+      labelNames: ['verb', 'resource', 'code'],
       registers,
     }),
     rounds: new Counter({
