@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { operatorMetrics } from '../../../src/operator/cluster/operator-metrics.ts';
 import { alertsOf } from '../../../src/operator/desired/alerts.ts';
 import { PROXY_METRICS } from '../../../src/telemetry/metrics-table.ts';
 import { sampleCluster } from '../../support/sharded-cluster.ts';
@@ -34,7 +35,23 @@ const expressions = [
 /** What Prometheus itself adds to every sample that it scrapes from a Pod. */
 const FROM_PROMETHEUS = new Set(['namespace', 'pod', 'atomshard_dev_cluster', 'le', 'job', 'instance']);
 
+/** As prom-client keeps a metric. */
+interface Registered {
+  readonly name: string;
+  readonly type: string;
+  readonly labelNames: readonly string[];
+}
+
+const { registry } = operatorMetrics({
+  leading: () => 0,
+  queueDepth: () => 0,
+  clusters: () => ({ ready: 0, notReady: 0 }),
+  cacheContactAgeSeconds: () => 0,
+});
+const ofOperatorItself = registry.getMetricsAsArray() as unknown as readonly Registered[];
+
 const TABLES: Readonly<Record<string, { readonly type: string; readonly labels: readonly string[] }>> = {
+  ...Object.fromEntries(ofOperatorItself.map(({ name, type, labelNames }) => [name, { type, labels: labelNames }])),
   ...PROXY_METRICS,
   up: { type: 'gauge', labels: [] },
 };
