@@ -50,11 +50,13 @@ export function tlsOptionsOf(host: string, tls: EncryptedTls): ConnectionOptions
 /** Why a handshake failed, as a sentence's end; `tls` tells which file to look at. */
 export function tlsFailure(error: Error, tls: EncryptedTls): string {
   const { code = '' } = error as NodeJS.ErrnoException;
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `its certificate is for another name: ${error.message}`;
+  // Node adds advice for whoever wrote the program.
+  const message = error.message.replace(/; if the root CA is installed locally.*$/s, '');
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `its certificate is for another name: ${message}`;
   if (tls.mode === 'verify-full' && CERTIFICATE_FAULT.test(code)) {
-    return `its certificate is not trusted by ${'caPem' in tls ? 'the given CA' : tls.caFile}: ${error.message} (${code})`;
+    return `its certificate is not trusted by ${'caPem' in tls ? 'the given CA' : tls.caFile}: ${message} (${code})`;
   }
-  return `the TLS handshake failed: ${error.message}`;
+  return `the TLS handshake failed: ${message}`;
 }
 
 /** OpenSSL's names for what is wrong with a chain, as Node gives them. */
