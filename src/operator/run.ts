@@ -56,7 +56,7 @@ interface Surrounding {
 }
 
 async function serve(settings: OperatorSettings, { env, version, stop }: Surrounding): Promise<number> {
-  const identity = `${settings.pod?.name ?? 'atomshard-operator'}_${randomBytes(4).toString('hex')}`;
+  const identity = `${settings.pod?.name ?? 'atomshard-operator'}-${randomBytes(4).toString('hex')}`;
   const log = createLog(settings.logLevel, { operator: identity });
   const parts: { operator?: Operator; election?: LeaderElection } = {};
   const metrics = metricsOf(parts, settings);

@@ -1,5 +1,7 @@
 // One look at a shard: what it is, what it holds prepared, and whether it runs with the settings that it shall have.
+
 import { parseGid } from '../../transaction/gid.ts';
+import { SHARD_PATHS } from '../desired/names.ts';
 import type {
   Asked,
   ConfigurationFault,
@@ -121,6 +123,8 @@ export function differencesOf(
     }
   }
   for (const row of settings) {
+    // Those of the file that initdb wrote are included by ours and are nobody's wish.
+    if (row.sourceFile === INITDB_FILE) continue;
     if (!(row.name in desired) && overriderOf(row) === null) differences.push(differenceOf(row, null, null));
   }
   return differences.toSorted((one, other) => (one.name < other.name ? -1 : 1));
@@ -137,6 +141,8 @@ function overriderOf({ source, sourceFile }: SettingRow): string | null {
   }
   return source === 'default' ? null : source;
 }
+
+const INITDB_FILE = `${SHARD_PATHS.data}/postgresql.conf`;
 
 const NOT_APPLIED = 'setting could not be applied';
 
