@@ -1,17 +1,25 @@
 // Proof that pods made from the operator's objects run: under Pod Security `restricted`, from data that they made and no others.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { shardAccount } from '../../src/operator/desired/accounts.ts';
-import { internalSecret, superuserSecret } from '../../src/operator/desired/credential-secrets.ts';
+import { certificateSecret, superuserSecret } from '../../src/operator/desired/credential-secrets.ts';
 import { proxyObjects, shardObjects } from '../../src/operator/desired/desired.ts';
 import type { DesiredObject } from '../../src/operator/desired/desired-input.ts';
+import { clusterNames, proxyCertificateNames, shardCertificateNames } from '../../src/operator/desired/names.ts';
+import { shardPolicy } from '../../src/operator/desired/network-policies.ts';
+import { proxyConfigSha256, proxyConfigText } from '../../src/operator/desired/proxy-config.ts';
 import type { KubeObject } from '../../src/operator/kube/resource.ts';
+import { renewCertificates } from '../../src/operator/tls/renew.ts';
 import { desiredInput, shardedCluster } from '../support/sharded-cluster.ts';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
 import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
+import { isAvailable } from './images/catalogue.ts';
 import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
 
 const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 const SUPERUSER = { name: 'postgres', password: "it's \\ secret" };
+
+/** Of pg_isready. */
+const NO_ANSWER = 2;
 
 /** Without the owner, which is not in this cluster: Kubernetes would delete the object with it. */
 function unowned({ object }: DesiredObject): KubeObject {
@@ -81,7 +89,7 @@ describe.skipIf(noCluster)('pods made from the objects of a cluster', () => {
     });
 
   beforeAll(async () => {
-    ({ cluster, images } = await openTestCluster(['postgres-18', 'busybox']));
+    ({ cluster, images } = await openTestCluster(['atomshard', 'postgres-18', 'busybox']));
     space = await testNamespace(cluster.kubectl, 'desired', RESTRICTED);
     ({ kubectl } = space);
   });
@@ -160,16 +168,98 @@ describe.skipIf(noCluster)('pods made from the objects of a cluster', () => {
     );
   });
 
-  it('proxies start, read their configuration and open their log', async () => {
-    const input = inputOf('proxied');
-    const internal = internalSecret(input.cluster, { admin: 'a', resolver: 'r', metrics: 'm' });
-    await applyShard(input);
-    await kubectl.apply(
-      [internal, ...proxyObjects(input).filter(({ type }) => !type.apiVersion.includes('coreos'))].map(unowned),
+  it('a shard of an older PostgreSQL starts with the locale that this version has', async (context) => {
+    if (!isAvailable('postgres-15')) context.skip('PostgreSQL 15 is not installed here');
+    const { images: older } = await openTestCluster(['postgres-15']);
+    await applyShard(inputOf('older', { image: older['postgres-15'] }));
+    await ready('older-shard-0-0');
+    const facts = "select current_setting('server_version_num')::int / 10000, datcollate, datctype, upper('ä')";
+    expect(await psql('older', `${facts} from pg_database where datname = 'postgres'`)).toBe('15|C|C.UTF-8|Ä\n');
+  });
+
+  it('proxies start, read their configuration, and serve clients through the Service, encrypted on both ways', async () => {
+    const { cluster: proxied, ...rest } = inputOf('proxied', { tls: { mode: 'Require' } });
+    const input = {
+      ...rest,
+      cluster: {
+        ...proxied,
+        spec: { ...proxied.spec, proxy: { ...proxied.spec.proxy, tls: { mode: 'Require' as const } } },
+      },
+    };
+    const names = clusterNames('proxied');
+    const wanted = [
+      { secret: names.shardTlsSecret, names: shardCertificateNames(proxied) },
+      { secret: names.proxyTlsSecret, names: proxyCertificateNames(proxied) },
+    ];
+    const { authority, servers } = renewCertificates(
+      Date.now(),
+      'proxied',
+      { authority: undefined, servers: new Map() },
+      wanted,
     );
-    await waitFor('the proxy’s log', 60_000, async () => {
-      const lines = await kubectl.run(['logs', 'proxied-proxy-0']);
-      return lines.includes('proxy-0') ? true : undefined;
-    });
+    const contents = [servers.get(names.shardTlsSecret), servers.get(names.proxyTlsSecret)];
+    const [ofShards, ofProxies] = contents;
+    if (ofShards === undefined || ofProxies === undefined || authority === undefined)
+      throw new Error('no certificates');
+    await kubectl.apply(
+      [
+        certificateSecret(proxied, 'shardTlsSecret', ofShards),
+        certificateSecret(proxied, 'proxyTlsSecret', ofProxies),
+      ].map(unowned),
+    );
+    await applyShard(input);
+    await kubectl.apply([shardPolicy(input), ...proxyObjects(input)].map(unowned));
+    await ready('proxied-shard-0-0');
+    const { users, resolver } = input.logins ?? { users: [] };
+    for (const { name, password } of [...users, ...(resolver === undefined ? [] : [resolver])])
+      await psql('proxied', `create role ${name} login superuser password '${password}'`);
+    await psql('proxied', 'create database app owner app');
+    await ready('proxied-proxy-0');
+
+    const sha256 = proxyConfigSha256(proxyConfigText(input) ?? '');
+    const through = (host: string, login: string, password: string, sql: string): Promise<string> =>
+      kubectl.run([
+        'exec',
+        'proxied-shard-0-0',
+        '--',
+        'env',
+        `PGPASSWORD=${password}`,
+        'PGSSLMODE=require',
+        'psql',
+        '-h',
+        host,
+        '-d',
+        login === 'app' ? 'app' : 'atomshard',
+        '-U',
+        login,
+        '-Atqc',
+        sql,
+      ]);
+    expect(
+      await through(
+        'proxied',
+        'app',
+        users[0]?.password ?? '',
+        'select ssl::text from pg_stat_ssl where pid = pg_backend_pid()',
+      ),
+    ).toBe('true\n');
+    const admin = input.logins?.admin ?? { name: '', password: '' };
+    const status = await through('proxied-proxy-0.proxied-proxy-pods', admin.name, admin.password, 'show status');
+    expect(status).toContain('proxy-0|Active|');
+    expect(status).toContain(sha256);
+
+    if (cluster.enforcesNetworkPolicy === true) {
+      const knock = (pod: string, host: string) =>
+        kubectl.try(['exec', pod, '--', 'pg_isready', '-t', '2', '-h', host]);
+      await applyShard(inputOf('stranger'));
+      await ready('stranger-shard-0-0');
+      expect((await knock('stranger-shard-0-0', 'proxied')).code).toBe(0);
+      expect((await knock('stranger-shard-0-0', 'proxied-shard-0')).code).toBe(NO_ANSWER);
+    }
+
+    // It drains and closes its log: the next one finds nothing to do.
+    await kubectl.run(['delete', 'pod', 'proxied-proxy-0', '--timeout=55s']);
+    await ready('proxied-proxy-0');
+    expect(await through('proxied', 'app', users[0]?.password ?? '', 'select 1')).toBe('1\n');
   });
 });

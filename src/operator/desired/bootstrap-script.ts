@@ -70,9 +70,10 @@ initialise() {
   wait "$child" || refuse "initdb failed; see the lines above. It is tried again at the next start"
   trap - TERM INT QUIT
   if [ -d "$data" ]; then rmdir "$data"; fi
-  sync
-  mv "$unfinished" "$data" # A crash before this leaves no data directory, after it a whole one.
-  sync
+  # initdb has synced every file. A crash before this leaves no data directory, after it a whole one.
+  mv "$unfinished" "$data"
+  # The new name must be durable before the first row is: else a power cut could bring back the unfinished one, to be removed.
+  sync "$volume" 2>/dev/null || sync
 }`;
 
 /**

@@ -145,3 +145,11 @@ export function shardCertificateNames(cluster: ShardedCluster): string[] {
   const { name, namespace } = cluster.metadata;
   return Array.from({ length: cluster.spec.shards.count ?? 0 }, (_, index) => shardHost(name, namespace, index));
 }
+
+/** Every name that a certificate of proxies must have: what clients call the Service, and each pod's own name. */
+export function proxyCertificateNames({ metadata: { name, namespace } }: ShardedCluster): string[] {
+  const { clientService, proxyPods } = clusterNames(name);
+  const service = [clientService, `${clientService}.${namespace}`, clientHost(name, namespace)];
+  const pods = `${proxyPods}.${namespace}.svc`;
+  return [...service, `${clientHost(name, namespace)}.cluster.local`, pods, `*.${pods}`, 'localhost'];
+}
