@@ -15,6 +15,7 @@ import { sameSetting } from './setting-value.ts';
 import { type Rows, rowsByName, type SqlSession } from './sql-session.ts';
 
 /**
+ * pg_settings does not list settings that no code declared, such as atomshard.configuration: they are "unlisted".
  * $1: names of settings, in lower case; $2: whether postgresql.conf is ours. reset_val is what a new session gets, whatever
  * this one has set. The last two: has this role the right to see the files?
  */
@@ -37,6 +38,9 @@ const LOOK = `
             FROM pg_catalog.pg_settings
            WHERE lower(name) = ANY ($1)
               OR ($2 AND source = 'configuration file' AND sourcefile NOT LIKE '%/postgresql.auto.conf')) AS settings,
+         (SELECT coalesce(json_object_agg(wanted, current_setting(wanted, true)), '{}')::text
+            FROM unnest($1::text[]) AS wanted
+           WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_settings WHERE lower(name) = wanted)) AS unlisted,
          (extract(epoch FROM pg_catalog.pg_conf_load_time()) * 1000)::int8::text AS configuration_loaded_ms,
          (extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000)::int8::text AS started_ms,
          (extract(epoch FROM clock_timestamp()) * 1000)::int8::text AS now_ms,
@@ -71,7 +75,8 @@ export async function lookAtShard(session: SqlSession, question: ShardQuestion):
   const row = rowsByName(asked.value)[0] ?? new Map<string, string | null>();
   const text = (column: string) => row.get(column) ?? '';
   const settings = JSON.parse(text('settings')) as SettingRow[];
-  const differences = question.parameters === null ? [] : differencesOf(question.parameters, settings);
+  const unlisted = JSON.parse(text('unlisted')) as Readonly<Record<string, string | null>>;
+  const differences = question.parameters === null ? [] : differencesOf(question.parameters, settings, unlisted);
   const prepared = JSON.parse(text('prepared')) as [string, number, boolean][];
   const facts: Omit<ShardFacts, 'fileBehind' | 'configurationFaults'> = {
     version: Number(text('version')),
@@ -111,13 +116,15 @@ const answer = (value: ShardFacts): Asked<ShardFacts> => ({ kind: 'answer', valu
 export function differencesOf(
   desired: Readonly<Record<string, string>>,
   settings: readonly SettingRow[],
+  unlisted: Readonly<Record<string, string | null>> = {},
 ): SettingDifference[] {
   const found = new Map(settings.map((row) => [row.name, row]));
   const differences: SettingDifference[] = [];
   for (const [name, value] of Object.entries(desired)) {
     const row = found.get(name);
     if (row === undefined) {
-      differences.push({ name, desired: value, actual: null, needsRestart: false, overriddenBy: null });
+      const actual = unlisted[name] ?? null;
+      if (actual !== value) differences.push({ name, desired: value, actual, needsRestart: false, overriddenBy: null });
     } else if (!sameSetting(value, row.resetVal ?? '', row)) {
       differences.push(differenceOf(row, value, overriderOf(row)));
     }
