@@ -87,15 +87,19 @@ export class RecoveryReconciler {
   }
 
   /** The cluster is gone. */
-  forget(clusterKey: string): void {
-    this.#clusters.get(clusterKey)?.stop.abort();
-    this.#clusters.delete(clusterKey);
+  forget(cluster: { readonly namespace: string; readonly name: string }): void {
+    this.#drop(objectKey(cluster));
   }
 
   /** Starts nothing more and waits for what is under way, which takes seconds: a read log is given up, a pass ends. */
   async stop(): Promise<void> {
-    for (const key of [...this.#clusters.keys()]) this.forget(key);
+    for (const key of [...this.#clusters.keys()]) this.#drop(key);
     await Promise.all(this.#running);
+  }
+
+  #drop(key: string): void {
+    this.#clusters.get(key)?.stop.abort();
+    this.#clusters.delete(key);
   }
 
   #memoryOf(key: string): ClusterMemory {

@@ -1,0 +1,306 @@
+// The reconciler step by step: what it starts, asks of Kubernetes, tells once, and leaves for the next operator.
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Clock } from '../../../../src/kernel/clock.ts';
+import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
+import type { KubeObject } from '../../../../src/operator/kube/resource.ts';
+import type { RecoveryKube } from '../../../../src/operator/recovery/log-source.ts';
+import { RecoveryReconciler } from '../../../../src/operator/recovery/reconciler.ts';
+import type { RecoveryFindings } from '../../../../src/operator/recovery/types.ts';
+import type { SqlTarget } from '../../../../src/operator/sql/facts.ts';
+import { type EvidenceReport, renderEvidence } from '../../../../src/transaction/evidence-lines.ts';
+import { renderGid } from '../../../../src/transaction/gid.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
+import { PretendShard } from '../../../support/pretend-shard.ts';
+import { CLUSTER_ID, GRACE_MS, NOW_MS, observe, run, type Scene, WAL_ID } from './scene.ts';
+
+/** A Kubernetes that keeps Jobs and lets their pods end when it is told to. */
+class JobsOnly implements RecoveryKube {
+  readonly jobs = new Map<string, KubeObject>();
+  readonly made: string[] = [];
+  readonly deleted: string[] = [];
+  /** What the log says to the ids of the Job; undefined while its pod does not end. */
+  answer: ((ids: readonly string[]) => EvidenceReport) | undefined;
+  refuses: KubeError | undefined;
+
+  get: RecoveryKube['get'] = async (_type, { name }) => {
+    const found = this.jobs.get(name);
+    if (found === undefined) throw new KubeError('notFound', `no Job ${name}`);
+    return found as never;
+  };
+
+  list: RecoveryKube['list'] = async (_type, selection) => {
+    const name = selection?.labelSelector?.split('=')[1] ?? '';
+    const state =
+      this.answer === undefined ? { waiting: { reason: 'ContainerCreating' } } : { terminated: { exitCode: 0 } };
+    const pod = {
+      metadata: { namespace: 'test', name: `${name}-x` },
+      status: { containerStatuses: [{ name: 'evidence', state }] },
+    };
+    return { items: [pod] as never, resourceVersion: '1' };
+  };
+
+  create: RecoveryKube['create'] = async (_type, object) => {
+    if (this.refuses !== undefined) throw this.refuses;
+    const { name } = object.metadata;
+    if (this.jobs.has(name)) throw new KubeError('alreadyExists', name);
+    const metadata = { ...object.metadata, uid: name, creationTimestamp: new Date(wallClock.nowMs()).toISOString() };
+    this.jobs.set(name, { ...object, metadata });
+    this.made.push(name);
+    return object;
+  };
+
+  delete: RecoveryKube['delete'] = async (_type, { name }) => {
+    this.jobs.delete(name);
+    this.deleted.push(name);
+  };
+
+  log: RecoveryKube['log'] = async ({ name }) => {
+    const job = this.jobs.get(name.replace(/-x$/, '')) as unknown as JobShape;
+    const args = job.spec.template.spec.containers[0]?.args ?? [];
+    const ids = (args.find((arg) => arg.startsWith('--ids=')) ?? '--ids=').slice(6).split(',');
+    const report = this.answer?.(ids.filter((id) => id !== ''));
+    return report === undefined ? '' : renderEvidence(report).join('\n');
+  };
+}
+
+interface JobShape {
+  readonly spec: { readonly template: { readonly spec: PodShape } };
+}
+interface PodShape {
+  readonly containers: readonly { readonly args: readonly string[] }[];
+  readonly affinity?: object;
+  readonly volumes: readonly object[];
+}
+
+const EPOCH = 1789;
+/** The manual clock, begun at the instant of the scene. */
+const wallClock: Clock = {
+  nowMs: () => NOW_MS + clock.nowMs(),
+  monotonicMs: () => clock.monotonicMs(),
+  sleep: (ms, signal) => clock.sleep(ms, signal),
+};
+let shards: readonly PretendShard[];
+let kube: JobsOnly;
+let clock: ManualClock;
+let woken: string[];
+let problems: unknown[];
+let reconciler: RecoveryReconciler;
+
+beforeEach(() => {
+  shards = ['shard-0', 'shard-1'].map((name) => new PretendShard(name));
+  kube = new JobsOnly();
+  kube.answer = nothingDecided;
+  clock = new ManualClock();
+  woken = [];
+  problems = [];
+  reconciler = operator();
+});
+
+function operator(): RecoveryReconciler {
+  return new RecoveryReconciler({
+    kube,
+    clock: wallClock,
+    wake: (key) => woken.push(key),
+    onProblem: (_key, error) => problems.push(error),
+    probeFor: ({ name }) => {
+      const shard = shards.find((one) => one.name === name);
+      if (shard === undefined) throw new Error(`no ${name}`);
+      return shard.probe();
+    },
+  });
+}
+
+const log = { status: 'whole', walId: WAL_ID, epoch: EPOCH, firstEpoch: 1000, problems: [], live: [] } as const;
+const nothingDecided = (ids: readonly string[]): EvidenceReport => ({
+  kind: 'read',
+  dump: { ...log, words: new Map(ids.map((id) => [id, { kind: 'none-above-watermark' }])) },
+  lastHolder: null,
+});
+
+/** Transaction `seq` of proxy-1, prepared on both shards. */
+function prepared(seq: number): string[] {
+  const transaction = { cluster: CLUSTER_ID, instance: 'proxy-1', epoch: EPOCH, seq };
+  const participants = ['shard-0', 'shard-1'].map((shard, at) => ({
+    shard,
+    xid: String(700 + 10 * seq + at),
+    timeline: 1,
+  }));
+  return participants.map(({ xid }, index) => {
+    const gid = renderGid({ transaction, index, count: 2, participants });
+    shards[index]?.add(gid, xid, 'prepared');
+    return gid;
+  });
+}
+
+const silent = { silentSinceMs: NOW_MS - GRACE_MS };
+const AWAY: Scene = { proxies: { 1: silent }, left: { 'shard-0': [run('proxy-1', 1, 60_000)] } };
+
+const TARGET = { host: '', port: 0, database: '', user: '', password: '', tls: { kind: 'disable' } } as const;
+const targets = new Map(['shard-0', 'shard-1'].map((name): [string, SqlTarget] => [name, { name, ...TARGET }]));
+
+const step = (scene: Scene, by = reconciler): RecoveryFindings =>
+  by.step({ observation: observe(scene), shardTargets: targets, image: 'localhost/atomshard:1' });
+
+/** Lets a run come to its end, time passing where it waits. */
+async function runs(): Promise<void> {
+  for (let turn = 0; turn < 1_000 && woken.length === 0; turn += 1) await clock.pass(250);
+  expect(woken).toEqual(['test/bank']);
+  woken = [];
+}
+
+const reasons = ({ occurrences }: RecoveryFindings) => occurrences.map(({ reason }) => reason);
+const lives = (gids: readonly string[]) => gids.map((gid, at) => shards[at]?.lifeOf(gid));
+
+describe('a proxy that does not come back', () => {
+  it('is recovered for by its log, which a Job reads where the volume is held', async () => {
+    const gids = prepared(4);
+    const first = step(AWAY);
+    expect(first.instances[1]?.state).toEqual({ kind: 'acting', step: 'reading the log' });
+    expect(reasons(first)).toEqual(['RecoveryStarted']);
+    await runs();
+    expect(lives(gids)).toEqual(['aborted', 'aborted']);
+    const [name] = kube.made;
+    expect(name).toMatch(/^bank-recover-proxy-1-[0-9a-f]{8}$/);
+    const job = kube.jobs.get(name ?? '') as unknown as JobShape;
+    const { containers, affinity, volumes } = job.spec.template.spec;
+    expect(containers[0]?.args).toContain(`--ids=${EPOCH}.4`);
+    expect(JSON.stringify(affinity)).toContain('"n2"');
+    expect(volumes).toEqual([{ name: 'wal', persistentVolumeClaim: { claimName: 'wal-bank-proxy-1' } }]);
+    const second = step({ proxies: { 1: silent } });
+    expect(second.instances[1]?.state).toEqual({ kind: 'gone' });
+    const [told] = second.occurrences;
+    expect(told?.note).toBe(
+      `proxy-1, by its log: committed 0, rolled back 1 [${CLUSTER_ID}:proxy-1.${EPOCH}.4], held 0`,
+    );
+    expect(second.lastRecovery).toMatchObject({ by: 'operator', instance: 'proxy-1', rolledBack: 1 });
+  });
+
+  it('is acted for once: steps meanwhile start nothing, and nothing is told twice', async () => {
+    prepared(4);
+    step(AWAY);
+    for (let again = 0; again < 3; again += 1) expect(reasons(step(AWAY))).toEqual([]);
+    await runs();
+    expect(reasons(step({ proxies: { 1: silent } }))).toEqual(['Recovered']);
+    expect(reasons(step({ proxies: { 1: silent } }))).toEqual([]);
+    expect(kube.made).toHaveLength(1);
+  });
+
+  it('leaves no Job behind when all is ended', async () => {
+    prepared(4);
+    step(AWAY);
+    await runs();
+    const jobs = [...kube.jobs.values()] as never;
+    step({ proxies: { 1: silent }, jobs });
+    step({ proxies: { 1: silent }, jobs });
+    await reconciler.stop();
+    expect(kube.deleted).toEqual(kube.made);
+  });
+
+  it('that lives after all is not touched, and is told about', async () => {
+    const gids = prepared(4);
+    kube.answer = () => ({ kind: 'locked', holder: 'atomshard proxy proxy-1 (pid 1)' });
+    step(AWAY);
+    await runs();
+    const found = step(AWAY);
+    expect(found.instances[1]?.state).toMatchObject({ kind: 'blocked', why: 'owner-alive' });
+    expect(found.occurrences).toMatchObject([{ type: 'Warning', reason: 'RecoveryBlocked' }]);
+    expect(found.nextStepInMs).toBeGreaterThan(0);
+    expect(lives(gids)).toEqual(['prepared', 'prepared']);
+    expect(shards[0]?.asked).not.toContain('fence');
+  });
+
+  it('whose Job cannot run is blocked in the words of Kubernetes, and tried again', async () => {
+    prepared(4);
+    kube.answer = undefined;
+    step(AWAY);
+    await runs();
+    const state = step(AWAY).instances[1]?.state;
+    expect(state).toMatchObject({ kind: 'blocked', why: 'log-unreadable' });
+    expect(JSON.stringify(state)).toContain('ContainerCreating');
+    kube.answer = nothingDecided;
+    step({ ...AWAY, nowMs: wallClock.nowMs() + 60_000 });
+    await runs();
+    expect(shards[0]?.asked).toContain('fence');
+  });
+
+  it('while the API server refuses is blocked, and the problem is handed on', async () => {
+    prepared(4);
+    kube.refuses = new KubeError('forbidden', 'create Job: jobs.batch is forbidden');
+    step(AWAY);
+    await runs();
+    expect(step(AWAY).instances[1]?.state).toMatchObject({ kind: 'blocked', why: 'kubernetes' });
+    expect(problems).toEqual([kube.refuses]);
+  });
+
+  it('without a volume is judged by the shards, and the loss of its log is told', async () => {
+    const gids = prepared(4);
+    const status = { proxies: [{ name: 'bank-proxy-1', walId: WAL_ID, epoch: EPOCH }] };
+    const scene = { ...AWAY, status, proxies: { 1: { ...silent, pod: 'pending', claim: 'none' } } } as const;
+    step(scene);
+    await runs();
+    expect(kube.made).toEqual([]);
+    expect(lives(gids)).toEqual(['aborted', 'aborted']);
+    const found = step({ ...scene, left: {} });
+    expect(found.instances[1]).toMatchObject({ walLost: { before: WAL_ID, now: null }, walId: WAL_ID, epoch: EPOCH });
+    expect(found.conditions.find(({ type }) => type === 'WalLost')?.status).toBe('True');
+    expect(reasons(found).toSorted()).toEqual(['Recovered', 'WalLost']);
+  });
+});
+
+describe('an operator after another one', () => {
+  it('finds the Job that its predecessor made, and its answer', async () => {
+    prepared(4);
+    kube.answer = undefined;
+    step(AWAY);
+    await clock.pass(500);
+    const made = [...kube.made];
+    void reconciler.stop();
+    kube.answer = nothingDecided;
+    woken = [];
+    const next = operator();
+    step(AWAY, next);
+    await runs();
+    expect(kube.made).toEqual(made);
+    expect(step({ proxies: { 1: silent } }, next).instances[1]?.state).toEqual({ kind: 'gone' });
+  });
+
+  it('does not repeat the Events of a proxy that recovered before it began', () => {
+    const lastRecovery = { atMs: NOW_MS - 1_000, committed: 2, rolledBack: 0, held: 0 };
+    const time = new Date(NOW_MS - 1_000).toISOString();
+    const told = { status: { proxies: [{ name: 'bank-proxy-0', lastRecoveryTime: time }] } };
+    const scene = { proxies: { 0: { facts: { lastRecovery } } } };
+    expect(reasons(step({ ...scene, ...told }))).toEqual([]);
+    const other = operator();
+    expect(step(scene, other).occurrences).toMatchObject([
+      { reason: 'Recovered', action: 'Verify', note: 'proxy-0 recovered itself: committed 2, rolled back 0, held 0' },
+    ]);
+    expect(reasons(step(scene, other))).toEqual([]);
+  });
+});
+
+describe('a proxy that is back', () => {
+  it('with another log than before has lost it', () => {
+    const now = 'b'.repeat(32);
+    const status = { proxies: [{ name: 'bank-proxy-0', walId: WAL_ID, epoch: EPOCH }] };
+    const found = step({ status, proxies: { 0: { facts: { walId: now, epoch: 1_800_000 } } } });
+    expect(found.instances[0]?.walLost).toEqual({ before: WAL_ID, now });
+    // The status tells the new one by now; the loss stays in sight.
+    const written = { proxies: [{ name: 'bank-proxy-0', walId: now, epoch: 1_800_000 }] };
+    const again = step({ status: written, proxies: { 0: { facts: { walId: now, epoch: 1_800_000 } } } });
+    expect(again.instances[0]?.walLost).toEqual({ before: WAL_ID, now });
+    expect(reasons(found)).toEqual(['WalLost']);
+    expect(reasons(again)).toEqual([]);
+  });
+
+  it('within the grace period is left to itself', () => {
+    prepared(4);
+    const early = { ...AWAY, proxies: { 1: { silentSinceMs: NOW_MS - GRACE_MS + 1_000 } } };
+    expect(step(early)).toMatchObject({ nextStepInMs: 1_000 });
+    expect(step({ left: AWAY.left ?? {} }).instances[1]?.state).toEqual({ kind: 'present' });
+    // The next absence has a grace period of its own.
+    expect(
+      step({ ...early, nowMs: NOW_MS + 1_000_000, proxies: { 1: { silentSinceMs: NOW_MS + 999_000 } } }).nextStepInMs,
+    ).toBe(GRACE_MS - 1_000);
+    expect(kube.made).toEqual([]);
+  });
+});
