@@ -39,8 +39,7 @@ export function tlsOptionsOf(host: string, tls: EncryptedTls): ConnectionOptions
   const name = tls.serverName ?? host;
   return {
     ...sniOf(name),
-    secureContext:
-      'caPem' in tls ? createSecureContext({ ca: tls.caPem, minVersion: MIN_VERSION }) : contextOf(tls.caFile),
+    secureContext: 'caPem' in tls ? contextFor(tls.caPem, 'the given CA') : contextOf(tls.caFile),
     rejectUnauthorized: true,
     // Node would check the name that it sent, which is none for an address.
     checkServerIdentity: (_sent, certificate) => checkServerIdentity(name, certificate),
@@ -76,19 +75,29 @@ interface Known {
 const known = new Map<string, Known>();
 
 function contextOf(caFile: string): SecureContext {
+  // Looked at before it is read: when it changes in between, the next connection reads it again.
+  const seen = reading(caFile, () => fileFingerprint(caFile));
+  const before = known.get(caFile);
+  if (before?.seen === seen) return before.context;
+  const context = contextFor(
+    reading(caFile, () => readFileSync(caFile, 'utf8')),
+    caFile,
+  );
+  known.set(caFile, { seen, context });
+  return context;
+}
+
+/** `from` names the CA in errors. */
+function contextFor(ca: string, from: string): SecureContext {
+  if (!ca.includes('-----BEGIN CERTIFICATE-----')) throw new CaFileError(`${from} holds no PEM certificate`);
+  return reading(from, () => createSecureContext({ ca, minVersion: MIN_VERSION }));
+}
+
+function reading<T>(from: string, act: () => T): T {
   try {
-    // Looked at before it is read: when it changes in between, the next connection reads it again.
-    const seen = fileFingerprint(caFile);
-    const before = known.get(caFile);
-    if (before?.seen === seen) return before.context;
-    const ca = readFileSync(caFile, 'utf8');
-    if (!ca.includes('-----BEGIN CERTIFICATE-----')) throw new CaFileError(`${caFile} holds no PEM certificate`);
-    const context = createSecureContext({ ca, minVersion: MIN_VERSION });
-    known.set(caFile, { seen, context });
-    return context;
+    return act();
   } catch (error) {
-    if (error instanceof CaFileError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CaFileError(`the CA file ${caFile} cannot be used: ${reason}`, { cause: error });
+    throw new CaFileError(`the CA of ${from} cannot be used: ${reason}`, { cause: error });
   }
 }

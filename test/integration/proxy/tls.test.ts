@@ -2,16 +2,21 @@
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { connect as netConnect, type Socket } from 'node:net';
+import path from 'node:path';
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import * as message from '../../../src/protocol/client-message-writer.ts';
 import { ConfigError, type ProxyConfigInput } from '../../../src/proxy/config.ts';
+import { ConfigFile } from '../../../src/proxy/config-file.ts';
+import { startProxy } from '../../../src/proxy/proxy.ts';
+import { createLog } from '../../../src/telemetry/log.ts';
 import { type CertificateFiles, encryptShard, prependAccess, TestAuthority } from '../../support/certificates.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
-import { startTestProxy, type TestProxy } from '../../support/proxy-in-process.ts';
+import { startTestProxy, type TestProxy, testProxyConfig } from '../../support/proxy-in-process.ts';
 
 const run = promisify(execFile);
 const SSL_REQUEST = message.SSL_REQUEST;
@@ -339,6 +344,40 @@ describe('a certificate that changes', () => {
     await load;
     expect(busy.done).toBeGreaterThan(0);
     await client.end();
+  });
+
+  it('comes and goes by a reload, refused whole where it cannot be used', async () => {
+    const file = path.join(authority.directory, 'proxy.yaml');
+    const wal = path.join(authority.directory, 'wal');
+    const write = (tls: ProxyConfigInput['tls']) =>
+      writeFileSync(file, stringify(testProxyConfig(shards, wal, { tls, instance: 'reloading' })));
+    write({ mode: 'disable' });
+    const source = new ConfigFile(file);
+    const loaded = source.load();
+    const running = await startProxy(loaded.config, { log: createLog('error'), from: { file: source, loaded } });
+    const encrypted = () =>
+      new Promise<boolean>((resolve) => {
+        const plain = netConnect(running.port, '127.0.0.1');
+        plain.once('data', (answer) => {
+          plain.destroy();
+          resolve(answer.toString() === 'S');
+        });
+        plain.write(SSL_REQUEST);
+      });
+    try {
+      expect(await encrypted()).toBe(false);
+      write({ mode: 'allow', ...files });
+      expect(await running.reload()).toMatchObject({ kind: 'reloaded', restartNeeded: [] });
+      expect(await encrypted()).toBe(true);
+      write({ mode: 'require', ...files, keyFile: '/nowhere.key' });
+      expect(await running.reload()).toMatchObject({ kind: 'refused', error: expect.stringContaining('/nowhere.key') });
+      expect(await encrypted()).toBe(true);
+      write({ mode: 'disable' });
+      await running.reload();
+      expect(await encrypted()).toBe(false);
+    } finally {
+      await running.stop();
+    }
   });
 
   it('cannot be used from the start: the proxy does not start and says which file', async () => {

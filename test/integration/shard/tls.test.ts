@@ -231,7 +231,7 @@ describe("recovery's connection to a shard", () => {
     using other = new TestAuthority('other CA');
     for (const [tls, why] of [
       [verified(other.caFile), /^shard-0: its certificate is not trusted by \//],
-      [verified('/nowhere.crt'), /the CA file \/nowhere\.crt cannot be used: ENOENT/],
+      [verified('/nowhere.crt'), /the CA of \/nowhere\.crt cannot be used: ENOENT/],
       [{ mode: 'verify-full', caFile: authority.caFile, serverName: 'a.b' }, /its certificate is for another name/],
       [{ mode: 'disable' }, /pg_hba\.conf rejects connection/],
     ] as [ShardTls, RegExp][]) {

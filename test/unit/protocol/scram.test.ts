@@ -1,5 +1,6 @@
 // SCRAM-SHA-256: the RFC's own exchange, both roles against each other, and every way to be refused.
 import { describe, expect, it } from 'vitest';
+import { chooseBinding } from '../../../src/protocol/channel-binding.ts';
 import { md5Response } from '../../../src/protocol/md5-password.ts';
 import { saslPrep } from '../../../src/protocol/sasl-prep.ts';
 import {
@@ -112,6 +113,52 @@ describe('SCRAM-SHA-256', () => {
     const server = new ScramServer(mockVerifier('a', Buffer.alloc(32)), { serverNonce: 'N' });
     expect(server.first(Buffer.from('n,,n=,r=abc')).kind).toBe('send');
     expect(server.final(Buffer.from(message)).kind).toBe(kind);
+  });
+
+  it.each([
+    ['both ends bound to one certificate', 'A', 'A', 'in'],
+    ['a client bound to the certificate of somebody in between', 'B', 'A', 'server: malformed'],
+    ['a client without TLS', undefined, undefined, 'in'],
+  ])('with channel binding: %s', async (_, clientSees, serverHas, outcome) => {
+    const verifier = await deriveVerifier('pencil', { iterations: 4096 });
+    const endPoint = (name: string | undefined) => (name === undefined ? undefined : Buffer.alloc(32, name));
+    const server = new ScramServer(verifier, { endPoint: endPoint(serverHas) });
+    const binding = chooseBinding(server.mechanisms, endPoint(clientSees));
+    if (binding === undefined) throw new Error('nothing to choose');
+    const client = new ScramClient('pencil', new ScramKeyCache(), { binding });
+    const first = server.first(Buffer.from(client.first()), binding.mechanism);
+    const proof = await client.continue(Buffer.from(textOf(first)));
+    const last = server.final(Buffer.from(textOf(proof)));
+    expect(last.kind === 'send' ? 'in' : `server: ${last.kind}`).toBe(outcome);
+  });
+
+  it('says which binding it chose: bound where it can, unoffered where a list lacks it, none without TLS', () => {
+    const endPoint = Buffer.alloc(32, 'A');
+    const header = (mechanisms: string[], at?: Buffer) => chooseBinding(mechanisms, at)?.header;
+    expect(header(['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256'], endPoint)).toBe('p=tls-server-end-point,,');
+    expect(header(['SCRAM-SHA-256'], endPoint)).toBe('y,,');
+    expect(header(['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256'])).toBe('n,,');
+    expect(header(['SCRAM-SHA-256-PLUS'])).toBeUndefined();
+  });
+
+  it.each([
+    ['SCRAM-SHA-256', 'y,,n=,r=abc', 'downgrade'],
+    ['SCRAM-SHA-256', 'n,,n=,r=abc', 'send'],
+    ['SCRAM-SHA-256', 'p=tls-server-end-point,,n=,r=abc', 'malformed'],
+    ['SCRAM-SHA-256-PLUS', 'n,,n=,r=abc', 'malformed'],
+    ['SCRAM-SHA-256-PLUS', 'y,,n=,r=abc', 'malformed'],
+    ['SCRAM-SHA-256-PLUS', 'p=tls-unique,,n=,r=abc', 'unsupported'],
+    ['SCRAM-SHA-256-PLUS', 'p=tls-server-end-point,,n=,r=abc', 'send'],
+  ])('where binding is offered, %s with %s is %s', (mechanism, text, kind) => {
+    const server = new ScramServer(mockVerifier('a', Buffer.alloc(32)), { endPoint: Buffer.alloc(32) });
+    const step = server.first(Buffer.from(text), mechanism);
+    expect(step.kind).toBe(kind);
+    if (step.kind === 'downgrade') {
+      expect(scramFaultError(step, 'a')).toMatchObject({
+        code: '28000',
+        message: 'SCRAM channel binding negotiation error',
+      });
+    }
   });
 
   it('as a client believes no server that does not prove that it knows the password', async () => {
