@@ -7,12 +7,8 @@ export const HTTP_PORT = 8080;
 /** The database in which a proxy answers about itself. */
 export const ADMIN_DATABASE = 'atomshard';
 
-/** Roles that the operator makes on every shard, and its login to the proxies. */
-export const ROLES = {
-  resolver: 'atomshard_resolver',
-  metrics: 'atomshard_metrics',
-  admin: 'atomshard_admin',
-} as const;
+/** The operator's login to the proxies; roles on the shards are named in src/operator/sql/role-names.ts. */
+export const ROLES = { admin: 'atomshard_admin' } as const;
 /** The superuser of shards where the spec names none. */
 export const SUPERUSER = 'postgres';
 /** The application's role where the spec names none. */
