@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../kernel/clock.ts';
 import { startHttpStatus } from '../telemetry/http-status.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
+import { Certificates } from './cluster/certificates.ts';
 import { CountingTransport } from './cluster/counting-transport.ts';
 import { judges } from './cluster/judges.ts';
 import { PODS, type Pod } from './cluster/kinds.ts';
@@ -170,6 +171,7 @@ function accessOf({ kubeconfig, context }: OperatorSettings, env: Surrounding['e
 }
 
 async function surroundingsOf({ image, pod }: OperatorSettings, client: KubeClient): Promise<Surroundings> {
+  const certificates = new Certificates();
   return {
     operatorImage: image ?? (await ownImage(client, pod)),
     operatorPeers:
@@ -179,7 +181,7 @@ async function surroundingsOf({ image, pod }: OperatorSettings, client: KubeClie
     monitoringKinds: { podMonitor: true, prometheusRule: true },
     newClusterId: () => randomLetters(CLUSTER_ID_LENGTH),
     newPassword: () => passwordFrom(randomBytes(PASSWORD_BYTES)),
-    certificates: () => [],
+    certificates: (observation) => certificates.actionsFor(observation),
   };
 }
 

@@ -5,7 +5,7 @@ import type { ShardedCluster } from '../api/sharded-cluster.ts';
 import { FINALIZER } from '../desired/labels.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isKubeError, type KubeError } from '../kube/kube-error.ts';
-import { type ObjectRef, objectKey } from '../kube/resource.ts';
+import { type KubeObject, type ObjectRef, objectKey } from '../kube/resource.ts';
 import type { CalmAction, DisruptiveAction, Plan } from './action.ts';
 import type { AppliedObjects } from './applied.ts';
 import { CLUSTERS, POD_MONITORS, PODS, PROMETHEUS_RULES, STATEFUL_SETS } from './kinds.ts';
@@ -134,6 +134,7 @@ export class Performer {
       case 'drainProxy':
       case 'resumeProxy':
         startTask(observation, action);
+        if (action.kind !== 'setUpShard') onDone(observation, { reason: TOLD[action.kind], note: subjectOf(action) });
     }
   }
 
@@ -145,7 +146,8 @@ export class Performer {
     const { client, applied, onDone, log } = this.#options;
     const live = UNWATCHED.has(type.kind) ? 'unwatched' : children.byKey.get(`${type.kind}/${object.metadata.name}`);
     if (!applied.isDue(type, object, live)) return;
-    const answer = await client.apply(type, object, { signal });
+    const answer = await orStale(object, client.apply(type, object, { signal }));
+    if (answer === undefined) return;
     applied.noteApplied(type, object, answer);
     log.debug({ object: `${type.kind}/${objectKey(object.metadata)}` }, 'applied');
     if (type.kind === STATEFUL_SETS.kind && live === undefined)
@@ -160,6 +162,13 @@ export class Performer {
     await ignoring('notFound', this.#options.client.mergePatch(CLUSTERS, { namespace, name }, patch, { signal }));
   }
 }
+
+const TOLD = {
+  reloadShard: 'Reloading',
+  reloadProxy: 'Reloading',
+  drainProxy: 'Draining',
+  resumeProxy: 'Resuming',
+} as const;
 
 interface Round {
   readonly observation: Observation;
@@ -214,6 +223,16 @@ function subjectOf(action: CalmAction | DisruptiveAction): string {
     case 'addFinalizer':
     case 'removeFinalizer':
       return CLUSTERS.kind;
+  }
+}
+
+/** Undefined where the object is no longer of the version that the wish was made from: the next round sees the newer one. */
+async function orStale(wish: KubeObject, call: Promise<KubeObject>): Promise<KubeObject | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (wish.metadata.resourceVersion !== undefined && isKubeError(error, 'conflict')) return undefined;
+    throw error;
   }
 }
 
