@@ -41,7 +41,11 @@ function inDoubtCondition(
   const type = 'InDoubtTransactions';
   const doubtful = findings.filter(({ inDoubt }) => inDoubt > 0);
   if (doubtful.length > 0) {
-    const reason = REASONS.find(({ when }) => doubtful.some(when))?.reason ?? 'InDoubt';
+    const asked = held.some(({ askHuman }) => askHuman)
+      ? REASONS.findIndex(({ reason }) => reason === 'NeedsDecision')
+      : Infinity;
+    const worst = REASONS.findIndex(({ when }) => doubtful.some(when));
+    const reason = REASONS[Math.min(asked, worst)]?.reason ?? 'InDoubt';
     const message = [...doubtful.map(sentence), ...heldSentence(held)].join(' ');
     return { type, status: 'True', reason, message };
   }

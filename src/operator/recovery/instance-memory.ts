@@ -1,6 +1,7 @@
 // What the operator remembers of one proxy instance between steps. All of it may be lost: it only saves repetition, and says
 // things once.
 import type { StatusProxy } from '../api/sharded-cluster.generated.ts';
+import type { ProxyFacts } from '../sql/facts.ts';
 import type { RunOutcome } from './instance-run.ts';
 import { answerOf, type InstanceSight } from './instances.ts';
 import type { InstanceHistory } from './judge.ts';
@@ -13,7 +14,10 @@ export class InstanceMemory {
   /** The operator's newest pass that ended or held something; it outlives the absence that it was for. */
   pass: PassFinding | undefined;
   walLost: InstanceFinding['walLost'] = null;
+  /** By the proxy's own word, while it is there. */
+  ownHeld: readonly HeldFinding[] = [];
   #walId: string | undefined;
+  #askedHeldAt = '';
   #ownPassAtMs: number | undefined;
   readonly #told = new Map<string, string>();
 
@@ -23,8 +27,9 @@ export class InstanceMemory {
     return awaySinceMs === undefined ? undefined : { awaySinceMs, running, last };
   }
 
-  /** What the last run could not end. */
+  /** What the last run could not end, or the proxy itself. */
   get held(): readonly HeldFinding[] {
+    if (this.awaySinceMs === undefined) return this.ownHeld;
     return this.last?.outcome.kind === 'passed' ? this.last.outcome.pass.report.held : [];
   }
 
@@ -43,6 +48,15 @@ export class InstanceMemory {
   isBack(): void {
     this.awaySinceMs = undefined;
     this.last = undefined;
+  }
+
+  /** True when what it holds should be asked: once for each recovery that it tells of. */
+  mayHoldOther({ held, lastRecovery, epoch }: ProxyFacts): boolean {
+    if (held === 0) this.ownHeld = [];
+    const at = held === 0 ? '' : `${epoch} ${lastRecovery?.atMs} ${held}`;
+    if (at === this.#askedHeldAt) return false;
+    this.#askedHeldAt = at;
+    return held > 0;
   }
 
   ended(instance: string, atMs: number, outcome: RunOutcome): void {

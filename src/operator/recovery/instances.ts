@@ -125,3 +125,16 @@ export function oldestLeftMs({ left }: InstanceSight): number | null {
 export function epochSeen({ left, remembered }: InstanceSight): number {
   return Math.max(0, remembered?.epoch ?? 0, ...left.map(({ epochMax }) => epochMax));
 }
+
+/** The claim with its log; a claim that was never bound never held one. */
+export function logClaimOf({ proxy }: InstanceSight): string | undefined {
+  const claim = proxy?.claim;
+  const there = claim?.status?.phase === 'Bound' && claim.metadata.deletionTimestamp === undefined;
+  return there ? claim.metadata.name : undefined;
+}
+
+/** Where a pod holds the volume now: only there can another one mount it. */
+export function nodeOf({ proxy }: InstanceSight): string | undefined {
+  const phase = proxy?.pod?.status?.phase;
+  return phase === 'Failed' || phase === 'Succeeded' ? undefined : proxy?.pod?.spec?.nodeName;
+}

@@ -142,10 +142,16 @@ function heldByPolicy(left: number): InstanceState {
   return { kind: 'held', why: 'policy', message };
 }
 
+/** Instances that somebody says will not come back. */
+export function namedToRecover({ cluster }: Observation): string[] {
+  const text = cluster.metadata.annotations?.[RECOVER_NOW];
+  return text === undefined ? [] : text.split(',').map((name) => name.trim());
+}
+
 /** How long to wait for it to come back. */
-export function patienceMs({ instance, wanted, proxy }: InstanceSight, { cluster }: Observation): number {
-  const named = cluster.metadata.annotations?.[RECOVER_NOW]?.split(',').map((name) => name.trim());
-  if (named?.includes(instance) === true) return 0;
+function patienceMs({ instance, wanted, proxy }: InstanceSight, observation: Observation): number {
+  const { cluster } = observation;
+  if (namedToRecover(observation).includes(instance)) return 0;
   if (!wanted && proxy?.pod === undefined) return NOT_COMING_BACK_MS;
   return parseDuration(cluster.spec.twoPhaseCommit.recoveryGracePeriod) ?? 0;
 }

@@ -6,9 +6,11 @@
 import type { Clock } from '../../kernel/clock.ts';
 import { type ControlPoint, noControlPoint } from '../../kernel/control-point.ts';
 import type { Observation } from '../cluster/observation.ts';
+import { proxyTarget } from '../cluster/targets.ts';
 import { isKubeError } from '../kube/kube-error.ts';
 import { objectKey } from '../kube/resource.ts';
 import { findingsOf, type JudgedInstance, ownPass } from './findings.ts';
+import { type AskHeld, askHeld } from './held-rows.ts';
 import { InstanceMemory } from './instance-memory.ts';
 import { type RunOutcome, recoverInstance } from './instance-run.ts';
 import {
@@ -17,12 +19,14 @@ import {
   epochSeen,
   type InstanceSight,
   instancesOf,
+  logClaimOf,
+  nodeOf,
   shardsToAsk,
   whyMayLive,
 } from './instances.ts';
-import { judge } from './judge.ts';
+import { judge, namedToRecover } from './judge.ts';
 import { RECOVERY_LABEL } from './log-job.ts';
-import { type RecoveryKube, readLogByJob, removeLogJobs } from './log-source.ts';
+import { readLogByJob, removeLogJobs } from './log-source.ts';
 import {
   ownPassOccurrence,
   passOccurrence,
@@ -31,10 +35,11 @@ import {
   walLostOccurrence,
 } from './occurrences.ts';
 import { closeProbes, openProbes, type ProbeFactory, probeFactory } from './probes.ts';
+import { RequestDesk, type RequestDeskDeps } from './request-desk.ts';
 import type { RecoveryContext, RecoveryFindings, RecoveryOccurrence } from './types.ts';
 
 export interface RecoveryReconcilerDeps {
-  readonly kube: RecoveryKube;
+  readonly kube: RequestDeskDeps['kube'];
   readonly clock: Clock;
   /** Called with `namespace/name` when a step would find something new. */
   readonly wake: (clusterKey: string) => void;
@@ -44,6 +49,8 @@ export interface RecoveryReconcilerDeps {
   readonly controlPoint?: ControlPoint;
   /** Tests only. */
   readonly probeFor?: ProbeFactory;
+  /** Tests only. */
+  readonly askHeld?: AskHeld;
 }
 
 interface ClusterMemory {
@@ -58,12 +65,17 @@ interface ClusterMemory {
 export class RecoveryReconciler {
   readonly #deps: RecoveryReconcilerDeps;
   readonly #probeFor: ProbeFactory;
+  readonly #askHeld: AskHeld;
+  readonly #desk: RequestDesk;
   readonly #clusters = new Map<string, ClusterMemory>();
   readonly #running = new Set<Promise<void>>();
 
   constructor(deps: RecoveryReconcilerDeps) {
     this.#deps = deps;
-    this.#probeFor = deps.probeFor ?? probeFactory(deps.clock);
+    const { kube, clock } = deps;
+    this.#probeFor = deps.probeFor ?? probeFactory(clock);
+    this.#askHeld = deps.askHeld ?? askHeld(clock);
+    this.#desk = new RequestDesk({ kube, clock, probeFor: this.#probeFor, askHeld: this.#askHeld });
   }
 
   /** Looks, judges, and starts what is due; returns at once. Call it with every reconcile of the cluster. */
@@ -79,9 +91,11 @@ export class RecoveryReconciler {
       if (judgement.againAtMs !== null) nextAtMs.push(judgement.againAtMs);
       this.#tell(memory, own, sight, judgement.state);
       this.#tidy(key, memory, own, sight, observation);
+      this.#askWhatItHolds(key, memory, own, sight, observation);
       const { state } = judgement;
       return { sight, state, walLost: own.walLost, held: own.held, pass: own.pass };
     });
+    this.#attendRequests(key, memory, judged, context);
     const nextStepInMs = nextAtMs.length === 0 ? null : Math.max(0, Math.min(...nextAtMs) - observation.nowMs);
     return { ...findingsOf(observation, judged), occurrences: memory.occurrences.splice(0), nextStepInMs };
   }
@@ -98,6 +112,7 @@ export class RecoveryReconciler {
   }
 
   #drop(key: string): void {
+    this.#desk.forget(key);
     this.#clusters.get(key)?.stop.abort();
     this.#clusters.delete(key);
   }
@@ -147,7 +162,6 @@ export class RecoveryReconciler {
         return { kind: 'blocked', why, message };
       })
       .then((outcome) => {
-        this.#running.delete(run);
         own.ended(sight.instance, this.#deps.clock.nowMs(), outcome);
         if (outcome.kind === 'passed') {
           const occurrence = passOccurrence(sight.instance, outcome.pass, outcome.log.status);
@@ -155,7 +169,7 @@ export class RecoveryReconciler {
         }
         if (!memory.stop.signal.aborted) this.#deps.wake(key);
       });
-    this.#running.add(run);
+    this.#beside(key, memory, run);
   }
 
   async #run(
@@ -207,27 +221,62 @@ export class RecoveryReconciler {
       .filter(({ uid = '' }) => !memory.removing.has(uid));
     if (jobs.length === 0) return;
     for (const { uid = '' } of jobs) memory.removing.add(uid);
-    const removal = removeLogJobs(jobs, this.#deps, memory.stop.signal)
-      .catch((error: unknown) => {
-        for (const { uid = '' } of jobs) memory.removing.delete(uid);
-        this.#deps.onProblem?.(key, error);
-      })
-      .then(() => {
-        this.#running.delete(removal);
-      });
-    this.#running.add(removal);
+    const removal = removeLogJobs(jobs, this.#deps, memory.stop.signal).catch((error: unknown) => {
+      for (const { uid = '' } of jobs) memory.removing.delete(uid);
+      throw error;
+    });
+    this.#beside(key, memory, removal);
   }
-}
 
-/** The claim with its log; a claim that was never bound never held one. */
-function logClaimOf({ proxy }: InstanceSight): string | undefined {
-  const claim = proxy?.claim;
-  const there = claim?.status?.phase === 'Bound' && claim.metadata.deletionTimestamp === undefined;
-  return there ? claim.metadata.name : undefined;
-}
+  /** A proxy that is there says itself what it holds; it is asked when it says that it holds something else than before. */
+  #askWhatItHolds(
+    key: string,
+    memory: ClusterMemory,
+    own: InstanceMemory,
+    sight: InstanceSight,
+    observation: Observation,
+  ): void {
+    const facts = answerOf(sight);
+    if (facts === undefined || sight.proxy === undefined || !own.mayHoldOther(facts)) return;
+    const target = proxyTarget(observation, sight.proxy);
+    if (target === undefined) return;
+    const asked = this.#askHeld(target).then((held) => {
+      if (held === null) return;
+      own.ownHeld = held;
+      if (!memory.stop.signal.aborted) this.#deps.wake(key);
+    });
+    this.#beside(key, memory, asked);
+  }
 
-/** Where a pod holds the volume now: only there can another one mount it. */
-function nodeOf({ proxy }: InstanceSight): string | undefined {
-  const phase = proxy?.pod?.status?.phase;
-  return phase === 'Failed' || phase === 'Succeeded' ? undefined : proxy?.pod?.spec?.nodeName;
+  #attendRequests(
+    key: string,
+    memory: ClusterMemory,
+    judged: readonly JudgedInstance[],
+    context: RecoveryContext,
+  ): void {
+    const { signal } = memory.stop;
+    const sights = judged.map(({ sight }) => sight);
+    const attended = this.#desk.step(context, sights, signal)?.then((occurrence) => {
+      if (occurrence === null) return;
+      memory.occurrences.push(occurrence);
+      if (!signal.aborted) this.#deps.wake(key);
+    });
+    if (attended !== undefined) this.#beside(key, memory, attended);
+    const named = namedToRecover(context.observation);
+    const busy = judged.filter(({ state }) => ['away', 'acting', 'blocked'].includes(state.kind));
+    if (named.length === 0 || busy.some(({ sight }) => named.includes(sight.instance))) return;
+    this.#beside(key, memory, this.#desk.clearRecoverNow(context, signal));
+  }
+
+  /** Work that no step waits for. */
+  #beside(key: string, { stop }: ClusterMemory, work: Promise<unknown>): void {
+    const tracked: Promise<void> = work.then(
+      () => void this.#running.delete(tracked),
+      (error: unknown) => {
+        this.#running.delete(tracked);
+        if (!stop.signal.aborted) this.#deps.onProblem?.(key, error);
+      },
+    );
+    this.#running.add(tracked);
+  }
 }

@@ -3,9 +3,16 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../../../src/kernel/clock.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
 import type { KubeObject } from '../../../../src/operator/kube/resource.ts';
-import type { RecoveryKube } from '../../../../src/operator/recovery/log-source.ts';
+import { RECOVER_NOW } from '../../../../src/operator/recovery/judge.ts';
 import { RecoveryReconciler } from '../../../../src/operator/recovery/reconciler.ts';
-import type { RecoveryFindings } from '../../../../src/operator/recovery/types.ts';
+import {
+  parseResult,
+  RESOLVE_REQUEST,
+  RESOLVE_RESULT,
+  renderRequest,
+} from '../../../../src/operator/recovery/request.ts';
+import type { RequestDeskDeps } from '../../../../src/operator/recovery/request-desk.ts';
+import type { HeldFinding, RecoveryFindings } from '../../../../src/operator/recovery/types.ts';
 import type { SqlTarget } from '../../../../src/operator/sql/facts.ts';
 import { type EvidenceReport, renderEvidence } from '../../../../src/transaction/evidence-lines.ts';
 import { renderGid } from '../../../../src/transaction/gid.ts';
@@ -13,8 +20,10 @@ import { ManualClock } from '../../../support/manual-clock.ts';
 import { PretendShard } from '../../../support/pretend-shard.ts';
 import { CLUSTER_ID, GRACE_MS, NOW_MS, observe, run, type Scene, WAL_ID } from './scene.ts';
 
+type Kube = RequestDeskDeps['kube'];
+
 /** A Kubernetes that keeps Jobs and lets their pods end when it is told to. */
-class JobsOnly implements RecoveryKube {
+class JobsOnly implements Kube {
   readonly jobs = new Map<string, KubeObject>();
   readonly made: string[] = [];
   readonly deleted: string[] = [];
@@ -22,13 +31,13 @@ class JobsOnly implements RecoveryKube {
   answer: ((ids: readonly string[]) => EvidenceReport) | undefined;
   refuses: KubeError | undefined;
 
-  get: RecoveryKube['get'] = async (_type, { name }) => {
+  get: Kube['get'] = async (_type, { name }) => {
     const found = this.jobs.get(name);
     if (found === undefined) throw new KubeError('notFound', `no Job ${name}`);
     return found as never;
   };
 
-  list: RecoveryKube['list'] = async (_type, selection) => {
+  list: Kube['list'] = async (_type, selection) => {
     const name = selection?.labelSelector?.split('=')[1] ?? '';
     const state =
       this.answer === undefined ? { waiting: { reason: 'ContainerCreating' } } : { terminated: { exitCode: 0 } };
@@ -39,7 +48,7 @@ class JobsOnly implements RecoveryKube {
     return { items: [pod] as never, resourceVersion: '1' };
   };
 
-  create: RecoveryKube['create'] = async (_type, object) => {
+  create: Kube['create'] = async (_type, object) => {
     if (this.refuses !== undefined) throw this.refuses;
     const { name } = object.metadata;
     if (this.jobs.has(name)) throw new KubeError('alreadyExists', name);
@@ -49,12 +58,21 @@ class JobsOnly implements RecoveryKube {
     return object;
   };
 
-  delete: RecoveryKube['delete'] = async (_type, { name }) => {
+  delete: Kube['delete'] = async (_type, { name }) => {
     this.jobs.delete(name);
     this.deleted.push(name);
   };
 
-  log: RecoveryKube['log'] = async ({ name }) => {
+  /** Annotations of the ShardedCluster, as patched. */
+  readonly annotations: Record<string, string | null> = {};
+
+  mergePatch: Kube['mergePatch'] = async (_type, _ref, patch) => {
+    const { metadata } = patch as { metadata: { annotations: Record<string, string | null> } };
+    Object.assign(this.annotations, metadata.annotations);
+    return patch as never;
+  };
+
+  log: Kube['log'] = async ({ name }) => {
     const job = this.jobs.get(name.replace(/-x$/, '')) as unknown as JobShape;
     const args = job.spec.template.spec.containers[0]?.args ?? [];
     const ids = (args.find((arg) => arg.startsWith('--ids=')) ?? '--ids=').slice(6).split(',');
@@ -85,6 +103,7 @@ let clock: ManualClock;
 let woken: string[];
 let problems: unknown[];
 let reconciler: RecoveryReconciler;
+let heldByProxies: readonly HeldFinding[];
 
 beforeEach(() => {
   shards = ['shard-0', 'shard-1'].map((name) => new PretendShard(name));
@@ -93,6 +112,7 @@ beforeEach(() => {
   clock = new ManualClock();
   woken = [];
   problems = [];
+  heldByProxies = [];
   reconciler = operator();
 });
 
@@ -107,6 +127,7 @@ function operator(): RecoveryReconciler {
       if (shard === undefined) throw new Error(`no ${name}`);
       return shard.probe();
     },
+    askHeld: async () => heldByProxies,
   });
 }
 
@@ -302,5 +323,115 @@ describe('a proxy that is back', () => {
       step({ ...early, nowMs: NOW_MS + 1_000_000, proxies: { 1: { silentSinceMs: NOW_MS + 999_000 } } }).nextStepInMs,
     ).toBe(GRACE_MS - 1_000);
     expect(kube.made).toEqual([]);
+  });
+});
+
+describe('a request to end one transaction by hand', () => {
+  const id = `${CLUSTER_ID}:proxy-1.${EPOCH}.4`;
+  const ask = (more: object = {}) => ({
+    [RESOLVE_REQUEST]: renderRequest({
+      ...{ id: 'q1', transaction: id, verdict: 'abort', by: 'ann', reason: 'ticket 7', force: false, ...more },
+    }),
+  });
+  // The proxy is away for a moment only, so that the operator does not act by itself.
+  const young: Scene = { ...AWAY, proxies: { 1: { silentSinceMs: NOW_MS - 1_000 } } };
+
+  async function asked(annotations: Readonly<Record<string, string>>, scene: Scene = young) {
+    step({ ...scene, annotations });
+    await runs();
+    const { occurrences } = step({ ...scene, annotations });
+    await reconciler.stop();
+    expect(kube.annotations[RESOLVE_REQUEST]).toBeNull();
+    return { occurrences, result: parseResult(kube.annotations[RESOLVE_RESULT] ?? undefined) };
+  }
+
+  it('is carried out where nothing proves the opposite, told with who and why, and answered on the object', async () => {
+    const gids = prepared(4);
+    kube.answer = (ids) => ({
+      kind: 'read',
+      dump: { ...log, words: new Map(ids.map((key) => [key, { kind: 'lost' }])) },
+      lastHolder: null,
+    });
+    const { occurrences, result } = await asked(ask());
+    expect(lives(gids)).toEqual(['aborted', 'aborted']);
+    expect(result).toMatchObject({ id: 'q1', outcome: 'done' });
+    expect(occurrences).toHaveLength(1);
+    expect(occurrences[0]).toMatchObject({ type: 'Warning', reason: 'ResolvedByHand' });
+    expect(occurrences[0]?.note).toContain(`${id}: abort by ann (ticket 7): rolled back on shard-0, shard-1`);
+  });
+
+  it('against what the log proves is refused, with the proof', async () => {
+    const gids = prepared(4);
+    const { result } = await asked(ask({ verdict: 'commit' }));
+    expect(lives(gids)).toEqual(['prepared', 'prepared']);
+    expect(result?.outcome).toBe('refused');
+    expect(result?.message).toContain('must be rolled back');
+    expect(result?.message).toContain('log none, shard-0 P, shard-1 P, row presumed-abort');
+  });
+
+  it('against proof is carried out when it is forced, and says so', async () => {
+    const gids = prepared(4);
+    const { occurrences, result } = await asked(ask({ verdict: 'commit', force: true }));
+    expect(lives(gids)).toEqual(['committed', 'committed']);
+    expect(result?.message).toContain('AGAINST the evidence, committed on shard-0, shard-1');
+    expect(occurrences[0]?.note).toContain('commit (forced) by ann');
+  });
+
+  it('about a transaction that its living proxy drives is refused, forced or not', async () => {
+    const gids = prepared(4);
+    const well: Scene = { left: AWAY.left ?? {} };
+    const { result } = await asked(ask({ force: true }), well);
+    expect(result?.message).toContain('proxy-1 answers and does not hold it');
+    expect(lives(gids)).toEqual(['prepared', 'prepared']);
+  });
+
+  it('while the log is in use by a process is refused', async () => {
+    const gids = prepared(4);
+    kube.answer = () => ({ kind: 'locked', holder: 'atomshard proxy proxy-1' });
+    const { result } = await asked(ask({ force: true }));
+    expect(result?.message).toContain('proxy-1 lives');
+    expect(lives(gids)).toEqual(['prepared', 'prepared']);
+  });
+
+  it.each([
+    ['not JSON', { [RESOLVE_REQUEST]: 'commit it' }, 'is not a JSON object'],
+    ['no reason', ask({ reason: '' }), 'it gives no reason'],
+    ['no such id', ask({ transaction: 'x' }), '"x" is not the id of a transaction'],
+    ['another cluster', ask({ transaction: `other:proxy-1.${EPOCH}.4` }), `begin with ${CLUSTER_ID}:`],
+  ])('with %s is refused', async (_what, annotations, message) => {
+    step({ ...young, annotations });
+    await runs();
+    const { occurrences } = step({ ...young, annotations });
+    expect(occurrences[0]).toMatchObject({ reason: 'ResolveRefused' });
+    expect(occurrences[0]?.note).toContain(message);
+  });
+
+  it('is answered once: the transaction is not ended again while the answer is on its way', async () => {
+    prepared(4);
+    const annotations = ask({ verdict: 'commit', force: true });
+    await asked(annotations);
+    const resolves = shards.map((shard) => shard.resolves);
+    reconciler = operator();
+    step({ ...young, annotations });
+    await runs();
+    const { occurrences } = step({ ...young, annotations });
+    // Another operator finds nothing prepared any more, and says so.
+    expect(occurrences[0]?.note).toContain('nothing of it is prepared');
+    expect(shards.map((shard) => shard.resolves)).toEqual(resolves);
+  });
+});
+
+describe('the word that a proxy will not come back', () => {
+  it('starts recovery at once, and is removed when that is over', async () => {
+    const gids = prepared(4);
+    const annotations = { [RECOVER_NOW]: 'proxy-1' };
+    const scene: Scene = { ...AWAY, proxies: { 1: { silentSinceMs: NOW_MS - 1_000 } }, annotations };
+    step(scene);
+    expect(kube.annotations).toEqual({});
+    await runs();
+    expect(lives(gids)).toEqual(['aborted', 'aborted']);
+    step({ ...scene, left: {} });
+    await reconciler.stop();
+    expect(kube.annotations).toEqual({ [RECOVER_NOW]: null });
   });
 });
