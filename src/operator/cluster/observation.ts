@@ -65,6 +65,8 @@ export interface ClusterChildren {
 
 /** A Secret of the user's, or one that the operator made. */
 export interface SecretObservation {
+  /** `made`: by the operator; one that is missing is made again. */
+  readonly origin: 'made' | 'user';
   readonly finding: SecretFinding;
   readonly secret: Secret | undefined;
 }

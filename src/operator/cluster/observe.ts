@@ -145,6 +145,7 @@ function secretsOf({ cluster, children, userSecret }: Seen): Map<string, SecretO
     // One Secret may be named twice, e.g. by two users.
     const known = found.get(name)?.finding.requiredKeys ?? [];
     found.set(name, {
+      origin,
       finding: { name, path, requiredKeys: [...new Set([...known, ...requiredKeys])], keys },
       secret,
     });

@@ -4,7 +4,7 @@ import type { RecoveryFindings } from '../recovery/types.ts';
 import type { DisruptiveAction, Waiting } from './action.ts';
 import type { Pod } from './kinds.ts';
 import type { Observation, ProxyObservation, ShardObservation } from './observation.ts';
-import { isLeaving, isOutdated, isProxyReady, isShardReady } from './wellness.ts';
+import { isLeaving, isOutdated, isPodReady, isProxyReady, isShardReady } from './wellness.ts';
 
 /** A pod that is not as it should be, and why. */
 interface Candidate {
@@ -12,7 +12,8 @@ interface Candidate {
   /** `shard-0`, or the pod's name. */
   readonly of: string;
   readonly why: string;
-  readonly ready: boolean;
+  /** Nobody loses anything by a new pod. */
+  readonly broken: boolean;
   readonly gate: Waiting | undefined;
 }
 
@@ -35,7 +36,7 @@ export function nextReplacement(
   const proxies = observation.proxies.flatMap((proxy) => proxyCandidate(observation, proxy, restarts));
   const candidates = [...shards, ...proxies];
   const pending = new Map(candidates.map(({ of, why }) => [of, why]));
-  const broken = candidates.find(({ ready }) => !ready);
+  const broken = candidates.find((each) => each.broken);
   if (broken !== undefined) return { action: replace(broken), waiting: [], pending };
   const [next] = candidates;
   if (next === undefined) return { action: undefined, waiting: [], pending };
@@ -66,7 +67,7 @@ function shardCandidate(
   const found = gates.restart.get(name);
   const gate = found === undefined || (found.opensAtMs !== null && found.opensAtMs <= nowMs) ? undefined : found;
   // Its server does not answer anyway, so that its prepared transactions lose nothing by a new pod.
-  return [{ pod, of: name, why, ready: look.kind === 'seen', gate }];
+  return [{ pod, of: name, why, broken: isBroken(shard), gate }];
 }
 
 function proxyCandidate(
@@ -74,13 +75,16 @@ function proxyCandidate(
   proxy: ProxyObservation,
   restarts: ReadonlyMap<string, string>,
 ): Candidate[] {
-  const { name, pod, look } = proxy;
+  const { name, pod } = proxy;
   if (pod === undefined || isLeaving(pod)) return [];
   const why = isOutdated(pod, proxySet) ? `the definition of ${name} changed` : restarts.get(name);
   if (why === undefined) return [];
-  // One that recovers is at work; killing it would only begin that again.
-  const ready = isProxyReady(proxy) || look.kind === 'seen';
-  return [{ pod, of: name, why, ready, gate: undefined }];
+  return [{ pod, of: name, why, broken: isBroken(proxy), gate: undefined }];
+}
+
+/** Both we and the kubelet say so: what only we cannot reach may serve others, and one that recovers answers us. */
+function isBroken({ pod, look }: ShardObservation | ProxyObservation): boolean {
+  return look.kind !== 'seen' && !isPodReady(pod);
 }
 
 /** Everybody but `except` who should be well and is not. */
