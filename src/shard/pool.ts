@@ -58,6 +58,7 @@ export class Pool {
    * back; who waits goes on waiting, for a connection to the new one.
    */
   reconfigure(target: ShardTarget, options: PoolOptions): void {
+    if (this.#state !== 'open') return;
     this.#options = options;
     if (!sameTarget(target, this.#target)) {
       this.#target = target;

@@ -38,9 +38,9 @@ export function commandActions(actors: Actors): CommandActions {
     'SHOW CONFIG': () => configRows(parts.live.current),
     'SHOW VERSION': () => [[version]],
     'SHOW ROUTE': (statement) => routeRows(parts.services, statement),
-    RELOAD: () => reload(actors),
+    RELOAD: () => (listener.gate === 'recovering' ? notYet : reload(actors)),
     DRAIN: () => {
-      if (listener.gate === 'recovering') return refused('cannotConnectNow', 'the first recovery pass is not over');
+      if (listener.gate === 'recovering') return notYet;
       drain.begin();
       return { kind: 'done', tag: 'DRAIN' };
     },
@@ -62,6 +62,8 @@ export function commandActions(actors: Actors): CommandActions {
     },
   };
 }
+
+const notYet = refused('cannotConnectNow', 'the first recovery pass is not over', 'Try again in a moment.');
 
 const killed = sqlError(SQLSTATE.adminShutdown, 'terminating connection due to administrator command', {
   severity: 'FATAL',

@@ -1,6 +1,6 @@
 // Answers commands: looks each up in one table of functions. What they do to the proxy they do through ProxyControl, so
 // that nothing here knows how a reload or a drain works.
-import { unreachable } from '../../kernel/assert.ts';
+import { InvariantError, unreachable } from '../../kernel/assert.ts';
 import { SQLSTATE, sqlError } from '../../protocol/sql-error.ts';
 import type { AdminAnswer, AdminRow, ShownColumn } from './answer.ts';
 import { type AdminCommand, PARAMETERS } from './command.ts';
@@ -71,7 +71,17 @@ export class AdminDesk {
     }
   }
 
+  /** Never rejects, but for a broken invariant: a question of an administrator must not end what serves clients. */
   async answer(command: AdminCommand): Promise<AdminAnswer> {
+    try {
+      return await this.#answer(command);
+    } catch (error) {
+      if (error instanceof InvariantError) throw error;
+      return refused('internalError', error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #answer(command: AdminCommand): Promise<AdminAnswer> {
     switch (command.kind) {
       case 'command':
         return this.#own(command.name, command.argument);

@@ -3,6 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { FileProxy } from '../../support/proxy-from-file.ts';
 
+/** The machine may be busy; what never comes still fails. */
+const PATIENCE = { timeout: 30_000 };
+
 let shards: Shards;
 
 beforeAll(async () => {
@@ -43,12 +46,12 @@ describe('DRAIN', () => {
         }
       }
     });
-    await expect.poll(() => told.size).toBeGreaterThan(20);
+    await expect.poll(() => told.size, PATIENCE).toBeGreaterThan(20);
     await admin.query('DRAIN');
     expect(['Draining', 'Clean']).toContain((await admin.query('SHOW STATUS')).rows[0].state);
     await expect(proxy.client()).rejects.toMatchObject({ code: '57P01' });
     await Promise.all(load);
-    await expect.poll(async () => (await admin.query('SHOW STATUS')).rows[0].state).toBe('Clean');
+    await expect.poll(async () => (await admin.query('SHOW STATUS')).rows[0].state, PATIENCE).toBe('Clean');
     const rows = (await Promise.all([0, 1].map((shard) => shards.query(shard, 'SELECT id FROM entries')))).flat();
     const counts = Map.groupBy(rows, ({ id }) => id as string);
     for (const [id, outcome] of told)
@@ -69,7 +72,7 @@ describe('DRAIN', () => {
     await busy.query('SELECT 1');
     expect(await get(proxy, '/readyz')).toEqual({ status: 200, body: 'ok\n' });
     await admin.query('DRAIN');
-    await expect.poll(() => idle.ended).toEqual(['57P01']);
+    await expect.poll(() => idle.ended, PATIENCE).toEqual(['57P01']);
     expect(await get(proxy, '/readyz')).toEqual({ status: 503, body: 'draining\n' });
     expect(await get(proxy, '/livez')).toEqual({ status: 200, body: 'ok\n' });
     expect((await admin.query('SHOW STATUS')).rows[0]).toMatchObject({ state: 'Draining', running: 1 });

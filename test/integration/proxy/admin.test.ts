@@ -14,6 +14,9 @@ const PASSWORD = 'correct horse';
 const adminUrl = (proxy: TestProxy, password = PASSWORD) =>
   `postgres://operator:${encodeURIComponent(password)}@127.0.0.1:${proxy.port}/atomshard`;
 
+/** The machine may be busy; what never comes still fails. */
+const PATIENCE = { timeout: 30_000 };
+
 let shards: Shards;
 let proxy: TestProxy;
 let admin: pg.Client;
@@ -124,7 +127,7 @@ describe('the admin database', () => {
     );
     await admin.query(`KILL ${seen.client}`);
     expect(await ended).toBe('57P01');
-    await expect.poll(() => of('SHOW CLIENTS')).toEqual([]);
+    await expect.poll(() => of('SHOW CLIENTS'), PATIENCE).toEqual([]);
     await expect(admin.query(`KILL ${seen.client}`)).rejects.toMatchObject({ code: '42704' });
   });
 
@@ -150,6 +153,59 @@ describe('the admin database', () => {
     const { rows, command } = await admin.query('RECOVER');
     expect(command).toBe('RECOVER');
     expect(rows).toMatchObject([{ found_in_doubt: 0, held: 0, unreachable_shards: null }]);
+  });
+
+  it('a transaction that recovery holds shows as InDoubt in SHOW STATUS, SHOW HELD and the metrics', async () => {
+    const direct = await shards.client(0);
+    const { cluster, instance } = { cluster: 'test1', instance: proxy.running.instance };
+    const { rows } = await direct.query('BEGIN; SELECT pg_current_xact_id()::text AS xid').then((both) => {
+      const [, second] = both as unknown as pg.QueryResult[];
+      return second ?? { rows: [] };
+    });
+    // The other participant is on a shard that nobody knows, so nobody can say what became of it.
+    const gid = `as1:${cluster}:${instance}.1.1::0/2:shard-0=${rows[0].xid}@1,shard-9=5@1`;
+    await direct.query(`PREPARE TRANSACTION '${gid}'`);
+    await admin.query('RECOVER');
+    const [status] = (await admin.query('SHOW STATUS')).rows;
+    expect(status).toMatchObject({ state: 'InDoubt', ready: true, in_doubt: 1, held: 1, last_recovery_held: 1 });
+    const held = (await admin.query('SHOW HELD')).rows;
+    expect(held).toMatchObject([{ transaction: `${cluster}:${instance}.1.1` }]);
+    expect((await admin.query('SHOW PREPARED')).rows).toMatchObject([{ gid, owner: 'this proxy' }]);
+    const stats = (await admin.query('SHOW STATS')).rows;
+    const value = (name: string) => stats.find(({ metric }) => metric === name)?.value;
+    expect(value('atomshard_in_doubt_transactions')).toBe(1);
+    expect(value('atomshard_recovery_held_transactions')).toBe(1);
+    await direct.query(`ROLLBACK PREPARED '${gid}'`);
+    await direct.end();
+    await admin.query('RECOVER');
+    expect((await admin.query('SHOW STATUS')).rows).toMatchObject([{ state: 'Active', in_doubt: 0, held: 0 }]);
+  });
+
+  it('counts commits by way and outcome, errors by class, and what it sees of the log', async () => {
+    const read = async () => {
+      const { rows } = await admin.query('SHOW STATS');
+      return new Map(rows.map(({ metric, labels, value }) => [`${metric}{${labels}}`, value as number]));
+    };
+    const client = await proxy.client();
+    await client.query('CREATE TABLE IF NOT EXISTS accounts (id bigint PRIMARY KEY, balance bigint)');
+    const before = await read();
+    await client.query('BEGIN; INSERT INTO accounts (id, balance) VALUES (1, 0)');
+    await client.query('COMMIT');
+    await client.query('INSERT INTO accounts (id, balance) VALUES (2, 0), (3, 0), (4, 0), (5, 0), (6, 0)');
+    await client.query('INSERT INTO accounts (id, balance) VALUES (1, 0)').catch(() => undefined);
+    await client.query('SELECT nonsense FROM accounts').catch(() => undefined);
+    await client.query('DROP TABLE accounts');
+    const after = await read();
+    const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+    expect(grown('atomshard_commits_total{way="single",outcome="committed"}')).toBe(1);
+    // The INSERT over both shards, and DROP TABLE.
+    expect(grown('atomshard_commits_total{way="two-phase",outcome="committed"}')).toBe(2);
+    expect(grown('atomshard_commit_seconds_count{way="two-phase"}')).toBe(2);
+    expect(grown('atomshard_errors_total{class="23"}')).toBe(1);
+    expect(grown('atomshard_errors_total{class="42"}')).toBe(1);
+    expect(grown('atomshard_queries_total{}')).toBe(6);
+    expect(grown('atomshard_wal_records_total{}')).toBeGreaterThanOrEqual(2);
+    expect(after.get('atomshard_clients{}')).toBeGreaterThan(0);
   });
 
   it('works from psql', async ({ skip }) => {
