@@ -21,7 +21,10 @@ const SESSION = `
   SET search_path = pg_catalog, public`;
 
 /** Two operators at once (one that lost its lease is the other) would trip over each other's CREATE. */
-const LOCK = `SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('atomshard setup')::int8)`;
+const LOCK = `SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtext('atomshard setup')::int8)`;
+/** A backend whose client is gone may take a while to notice. */
+const UNLOCK = 'SELECT pg_catalog.pg_advisory_unlock_all()';
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Sets a shard up as `target`'s role, in `wanted.database` (`target.database` is not used). `failed` means that nothing is
@@ -40,7 +43,7 @@ export async function setUpShard(target: SqlTarget, wanted: ShardSetup, clock: C
     if (error instanceof SetupStopped) return { kind: 'failed', failure: error.failure };
     throw error;
   } finally {
-    // The advisory locks go with their connections.
+    // After a failure the advisory locks go with their connections.
     for (const session of sessions) session.close();
   }
 }
@@ -61,7 +64,9 @@ async function setUp(
     const inside = first.database === wanted.database ? first : await enter([wanted.database], open);
     await setUpExtensions(run, inside.session);
     await setUpRights(run, inside.session);
+    if (inside !== first) await ask(inside.session, UNLOCK);
   }
+  await ask(first.session, UNLOCK);
   return { changed: run.changed, problems: run.problems };
 }
 
@@ -72,10 +77,12 @@ async function enter(databases: readonly string[], open: (database: string) => S
     const session = open(database);
     const reply = await session.run(SESSION);
     if (reply.kind === 'answer') {
-      const locked = await ask(session, LOCK);
-      if (locked[0]?.[0] === 't') return { session, database };
-      const message = `${session.target.name}: another operator is setting it up`;
-      throw new SetupStopped({ kind: 'refused', message });
+      const locked = await session.run(LOCK);
+      if (locked.kind === 'answer') return { session, database };
+      const { name } = session.target;
+      const busy = locked.failure.code === LOCK_NOT_AVAILABLE;
+      const message = busy ? `${name}: another operator is setting it up` : locked.failure.message;
+      throw new SetupStopped({ ...locked.failure, message });
     }
     missing ??= new SetupStopped(reply.failure);
     if (reply.failure.kind !== 'missing-database') throw new SetupStopped(reply.failure);
