@@ -2,6 +2,7 @@
 // 1 unexpected · 2 flags or access · 3 the lead was lost, so that the next start stands for election anew.
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../kernel/clock.ts';
+import { type ControlPoint, noControlPoint } from '../kernel/control-point.ts';
 import { startHttpStatus } from '../telemetry/http-status.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
 import { Certificates } from './cluster/certificates.ts';
@@ -34,6 +35,8 @@ export interface RunOptions {
   readonly stderr?: NodeJS.WritableStream;
   /** Stops it as SIGTERM does. */
   readonly signal?: AbortSignal;
+  /** Tests only; production has the no-op. */
+  readonly controlPoint?: ControlPoint;
 }
 
 /** Runs until a signal, a lost lead or a failure ends it; resolves with the exit code. */
@@ -41,7 +44,8 @@ export async function runOperator(flags: OperatorFlags, version: string, options
   const { env = process.env, stderr = process.stderr } = options;
   try {
     const settings = settingsOf(flags, env);
-    return await serve(settings, { env, version, stop: stopSignal(options.signal) });
+    const { controlPoint = noControlPoint } = options;
+    return await serve(settings, { env, version, stop: stopSignal(options.signal), controlPoint });
   } catch (error) {
     stderr.write(`atomshard operator: ${error instanceof Error ? error.message : String(error)}\n`);
     if (error instanceof SettingsError || error instanceof AccessError) return EXIT.settings;
@@ -54,9 +58,10 @@ interface Surrounding {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly stop: AbortSignal;
+  readonly controlPoint: ControlPoint;
 }
 
-async function serve(settings: OperatorSettings, { env, version, stop }: Surrounding): Promise<number> {
+async function serve(settings: OperatorSettings, { env, version, stop, controlPoint }: Surrounding): Promise<number> {
   const identity = `${settings.pod?.name ?? 'atomshard-operator'}-${randomBytes(4).toString('hex')}`;
   const log = createLog(settings.logLevel, { operator: identity });
   const parts: { operator?: Operator; election?: LeaderElection } = {};
@@ -86,7 +91,7 @@ async function serve(settings: OperatorSettings, { env, version, stop }: Surroun
     sql: sqlPort(systemClock),
     eyes: sqlEyes(systemClock),
     recoveryWith: (wake) =>
-      new RecoveryReconciler({ kube: writer, clock: systemClock, wake, onProblem: recoveryProblem(log) }),
+      new RecoveryReconciler({ kube: writer, clock: systemClock, wake, onProblem: recoveryProblem(log), controlPoint }),
   });
   parts.operator = operator;
   if (election !== undefined) parts.election = election;

@@ -14,6 +14,8 @@ export interface ClientOptions {
   readonly answerTimeoutMs: number;
   /** About how long to rest after each transfer. */
   readonly restMs?: number | undefined;
+  /** How likely the connection is given up after a transfer, so that a load balancer spreads clients anew. */
+  readonly leaveChance?: number | undefined;
   /** Where to write down each transfer before its first byte leaves, and what was told before the next one. */
   readonly journal?: TransferJournal | undefined;
 }
@@ -66,7 +68,7 @@ export class TransferClient {
   async step(signal: AbortSignal): Promise<void> {
     const connection = await this.#connect(signal);
     if (connection === undefined) return;
-    const { accounts, legsMax, weights, journal, restMs = 0 } = this.#options;
+    const { accounts, legsMax, weights, journal, restMs = 0, leaveChance = 0 } = this.#options;
     const record = this.#ledger.intend(planTransfer(this.#random, accounts, legsMax, weights));
     await journal?.intended(record);
     const began = performance.now();
@@ -75,7 +77,7 @@ export class TransferClient {
     record.why = why;
     record.tookMs = performance.now() - began;
     await journal?.told(record);
-    if (this.#broken) this.drop();
+    if (this.#broken || (leaveChance > 0 && this.#random.chance(leaveChance))) this.drop();
     if (restMs > 0) await this.#rest(restMs, signal);
   }
 

@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly answerTimeoutMs?: number;
   /** About how long each client rests after each transfer. */
   readonly restMs?: number;
+  /** How likely a client gives its connection up after a transfer. */
+  readonly leaveChance?: number;
   /** What outlives this process, by client. */
   readonly journalOf?: (client: number) => TransferJournal;
 }
@@ -67,6 +69,7 @@ export class TransferLoad {
       weights: options.weights ?? USUAL_WEIGHTS,
       answerTimeoutMs: options.answerTimeoutMs ?? 30_000,
       restMs: options.restMs,
+      leaveChance: options.leaveChance,
     };
     this.#clients = Array.from(
       { length: clients },

@@ -1,22 +1,30 @@
-// From nothing to a loaded cluster: images, a namespace, shards and proxies, the load; and away with it all again.
+// From nothing to a loaded cluster: images, a namespace, an operator, a ShardedCluster, the load; and away with it all again.
 import type { Cluster } from '../../cluster/harness/cluster.ts';
 import type { Folders } from '../../cluster/harness/folders.ts';
 import { type TestNamespace, testNamespace } from '../../cluster/harness/namespaces.ts';
 import type { Report } from '../../cluster/harness/report.ts';
 import { provideImages } from '../../cluster/images/provide.ts';
+import { RESTRICTED } from '../../cluster/operator/deploy.ts';
 import { Random } from '../../support/random.ts';
-import { TRANSFER_SHARDING } from '../../support/transfer-load.ts';
-import type { ShardUrl } from '../load/files.ts';
 import type { Ground } from '../scenarios/scenario.ts';
 import { connectKube, type KubeConnection } from './kube.ts';
 import { Load } from './load.ts';
-import { standInObjects } from './stand-in.ts';
+import { deployUnderOrders } from './operator.ts';
+import { connectionUrls, missingIn, SHARDED_CLUSTERS, shardedCluster } from './sharded-cluster.ts';
 import { System } from './system.ts';
 
-const CLUSTER = 'shop';
-const SHARDS = 3;
-const PROXIES = 2;
-const READY_TIMEOUT_MS = 240_000;
+const SHAPE = { name: 'shop', shards: 3, proxies: 2, gracePeriod: '15s' } as const;
+const READY_TIMEOUT_MS = 300_000;
+
+const LOAD = {
+  accounts: 300,
+  initialBalance: 1_000,
+  clients: 10,
+  legsMax: 4,
+  restMs: 60,
+  leaveChance: 0.05,
+  answerTimeoutMs: 120_000,
+} as const;
 
 export interface GroundOptions {
   readonly cluster: Cluster;
@@ -32,73 +40,43 @@ export interface OpenGround extends Ground, AsyncDisposable {
   readonly namespace: TestNamespace;
 }
 
-const LOAD = { accounts: 300, initialBalance: 1_000, clients: 10, legsMax: 4, restMs: 60 } as const;
-
+/** Rejects when the cluster does not get healthy; what was made is gone then, unless it shall be kept. */
 export async function openGround(options: GroundOptions): Promise<OpenGround> {
   const { cluster, folders, seed, report, imagesFrom, keep = false } = options;
-  const images = await provideImages(
-    cluster,
-    ['atomshard-e2e', 'postgres-18', 'pg-client'],
-    folders,
-    report,
-    imagesFrom,
-  );
+  const wanted = ['atomshard-e2e', 'postgres-18', 'pg-client'] as const;
+  const images = await provideImages(cluster, wanted, folders, report, imagesFrom);
   report.step('images are on every node');
-  const namespace = await testNamespace(cluster.kubectl, 'e2e', {
-    'pod-security.kubernetes.io/enforce': 'restricted',
-  });
-  let kube: KubeConnection | undefined;
+  const namespace = await testNamespace(cluster.kubectl, 'e2e', RESTRICTED);
+  const { kubectl, name } = namespace;
+  const kube: KubeConnection = connectKube(cluster.record.kubeconfig);
+  const close = async () => {
+    kube.close();
+    if (!keep) await namespace[Symbol.asyncDispose]();
+  };
   try {
-    kube = connectKube(cluster.record.kubeconfig);
-    const { kubectl, name } = namespace;
+    await deployUnderOrders(kubectl, name, images['atomshard-e2e']);
+    report.step(`the operator runs in namespace ${name}`);
+    await kubectl.apply([shardedCluster({ ...SHAPE, postgresImage: images['postgres-18'] })]);
+    const seen = () => kube.client.get(SHARDED_CLUSTERS, { namespace: name, name: SHAPE.name });
     const system = new System({
       kubectl,
       kube: kube.client,
       namespace: name,
-      cluster: CLUSTER,
-      shards: SHARDS,
-      proxies: PROXIES,
+      cluster: SHAPE.name,
+      shards: SHAPE.shards,
+      proxies: SHAPE.proxies,
+      unhealthy: async () => missingIn(await seen()),
     });
-    await kubectl.apply(
-      standInObjects({
-        cluster: CLUSTER,
-        shards: SHARDS,
-        proxies: PROXIES,
-        postgresImage: images['postgres-18'],
-        proxyImage: images['atomshard-e2e'],
-        sharding: TRANSFER_SHARDING,
-      }),
-    );
     await system.untilHealthy(READY_TIMEOUT_MS);
-    report.step(`${SHARDS} shards and ${PROXIES} proxies are ready in namespace ${name}`);
+    report.step(`${SHAPE.shards} shards and ${SHAPE.proxies} proxies are ready`);
     const load = new Load(system);
-    const shardUrls: ShardUrl[] = Array.from({ length: SHARDS }, (_, index) => ({
-      name: `shard-${index}`,
-      url: `postgres://postgres@${CLUSTER}-shard-${index}:5432/postgres`,
-    }));
-    await load.start({
-      clientImage: images['pg-client'],
-      loadUrl: `postgres://postgres@${CLUSTER}:5432/app`,
-      shardUrls,
-      order: { ...LOAD, seed },
-    });
+    const urls = await connectionUrls(kube, kubectl, name, SHAPE);
+    await load.start({ clientImage: images['pg-client'], ...urls, order: { ...LOAD, seed } });
     report.step(`${LOAD.clients} clients move money between ${LOAD.accounts} accounts`);
-    const closeKube = kube;
-    return {
-      cluster,
-      system,
-      load,
-      namespace,
-      random: new Random(seed).fork(1_000),
-      say: (text) => report.step(text),
-      [Symbol.asyncDispose]: async () => {
-        closeKube.close();
-        if (!keep) await namespace[Symbol.asyncDispose]();
-      },
-    };
+    const random = new Random(seed).fork(1_000);
+    return { cluster, system, load, namespace, random, say: report.step, [Symbol.asyncDispose]: close };
   } catch (error) {
-    kube?.close();
-    if (!keep) await namespace[Symbol.asyncDispose]();
+    await close();
     throw error;
   }
 }

@@ -20,6 +20,7 @@ export interface LoadState {
 
 export class Load {
   readonly #system: System;
+  #hangs = 0;
 
   constructor(system: System) {
     this.#system = system;
@@ -54,7 +55,7 @@ export class Load {
     return code === 0 ? (JSON.parse(stdout) as LoadState) : undefined;
   }
 
-  /** Pauses the load, waits until nothing of ours is prepared, and judges; the load goes on unless `resume` is false. */
+  /** Pauses the load, waits until nothing of ours is prepared, and judges; `hangs` are those since the last time. The load goes on unless `resume` is false. */
   async reckon(faults: ReckonOrder['faults'], resume = true): Promise<Reckoning> {
     const order: ReckonOrder = {
       folder: OUTBOX_FOLDER,
@@ -64,7 +65,10 @@ export class Load {
       faults,
     };
     const command = loadCommand('reckon', JSON.stringify(order));
-    return JSON.parse(await this.#system.execOk(await this.pod(), 'observer', command)) as Reckoning;
+    const reckoning = JSON.parse(await this.#system.execOk(await this.pod(), 'observer', command)) as Reckoning;
+    const before = this.#hangs;
+    this.#hangs = reckoning.hangs;
+    return { ...reckoning, hangs: Math.max(0, reckoning.hangs - before) };
   }
 
   /** Ends the load for good. */

@@ -43,6 +43,7 @@ export async function runRound(ground: Ground, scenario: Scenario): Promise<Roun
     violations.push(...((await scenario.check?.(ground, reckoning)) ?? []));
   } catch (error) {
     violations.push(error instanceof Error ? describeError(error) : String(error));
+    await system.withdrawOrders().catch(() => undefined);
   }
   return { scenario, faults, healthyAfterMs, reckoning, violations, tookMs: Date.now() - beganMs };
 }

@@ -194,6 +194,17 @@ export class System {
     });
   }
 
+  /** After a round that went wrong: no order of it may hit a later one. */
+  async withdrawOrders(): Promise<void> {
+    for (let proxy = 0; proxy < this.proxies; proxy++) {
+      await this.exec(this.proxyPod(proxy), 'proxy', [
+        'sh',
+        '-c',
+        `cd ${ORDERS} && rm -f *order* refuse-start; kill -9 $(cat pid)`,
+      ]);
+    }
+  }
+
   /** Lets the load go on for a while. */
   readonly rest = (ms: number): Promise<void> => sleep(ms);
 }

@@ -40,7 +40,7 @@ function rowOf(name: string, rounds: readonly RoundResult[]): Row {
   return {
     scenario: name,
     rounds: String(rounds.length),
-    kills: String(sum(rounds.map(({ scenario, faults }) => (faults.length === 0 ? 0 : scenario.kills)))),
+    kills: String(sum(rounds.flatMap(({ faults }) => faults.map(({ kills }) => kills)))),
     'in doubt': String(sum(runs.map(({ ends }) => Object.keys(ends).length))),
     half: String(sum(runs.map(({ halfCommitted }) => halfCommitted))),
     committed: String(sum(runs.map(({ counts }) => counts.committed))),

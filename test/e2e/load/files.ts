@@ -17,6 +17,9 @@ export interface LoadOrder {
   readonly legsMax: number;
   /** About how long each client rests after a transfer. */
   readonly restMs: number;
+  /** How likely a client connects anew after a transfer: otherwise all stay with the proxy that did not die. */
+  readonly leaveChance: number;
+  readonly answerTimeoutMs: number;
   readonly seed: number;
 }
 

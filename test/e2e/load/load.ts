@@ -65,7 +65,7 @@ const starts = startsBefore();
 if (starts === 0) await untilOpen(accounts);
 const outbox = new Outbox(at(OUTBOX_FILES.outbox));
 await outbox.opens(accounts, order.initialBalance);
-const { initialBalance, clients, legsMax, restMs } = order;
+const { initialBalance, clients, legsMax, restMs, leaveChance, answerTimeoutMs } = order;
 const load = new TransferLoad({
   url,
   accounts,
@@ -73,6 +73,8 @@ const load = new TransferLoad({
   clients,
   legsMax,
   restMs,
+  leaveChance,
+  answerTimeoutMs,
   seed: order.seed + starts,
   journalOf: (client) => outbox.journalOf(client),
 });

@@ -5,16 +5,33 @@ import { anyStop, DECIDED, HALF_COMMITTED, holdOne, type Stop, UNDECIDED } from 
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index);
 
-/** A proxy whose container was not restarted yet, if there is one: kubelet makes others wait longer each time. */
-async function freshProxy({ system, random }: Ground): Promise<number> {
+/**
+ * A proxy whose container was not restarted yet, since kubelet makes others wait longer each time. Where there is none,
+ * a pod is deleted by force first, which is a fault of its own.
+ */
+async function freshProxy(ground: Ground): Promise<{ readonly proxy: number; readonly faults: readonly Fault[] }> {
+  const { system, random } = ground;
   const restarts = await Promise.all(
     numbers(system.proxies).map(async (proxy) => {
       const pod = await system.pod(system.proxyPod(proxy));
       return pod?.status?.containerStatuses?.[0]?.restartCount ?? 0;
     }),
   );
-  const fewest = Math.min(...restarts);
-  return random.pick(numbers(system.proxies).filter((proxy) => restarts[proxy] === fewest));
+  const fresh = numbers(system.proxies).filter((proxy) => restarts[proxy] === 0);
+  if (fresh.length > 0) return { proxy: random.pick(fresh), faults: [] };
+  const proxy = anyProxy(ground);
+  const faults = await deletedByForce(ground, proxy);
+  await system.untilHealthy(60_000);
+  return { proxy, faults };
+}
+
+async function deletedByForce({ system }: Ground, proxy: number): Promise<Fault[]> {
+  const name = system.proxyPod(proxy);
+  const uid = (await system.pod(name))?.metadata.uid;
+  const atMs = await system.deletePod(name);
+  await system.untilReplaced(name, uid);
+  const instance = system.instance(proxy);
+  return [{ what: `pod of ${instance} deleted by force`, atMs, kills: 1, instances: [instance] }];
 }
 
 const anyProxy = ({ system, random }: Ground) => random.between(0, system.proxies - 1);
@@ -22,13 +39,14 @@ const anyProxy = ({ system, random }: Ground) => random.between(0, system.proxie
 /** The armed process kills itself where it stands. */
 async function killedAt(ground: Ground, stop: Stop, skip: number): Promise<Fault[]> {
   const { system } = ground;
-  const proxy = await freshProxy(ground);
+  const { proxy, faults } = await freshProxy(ground);
   const before = await system.life(system.proxyPod(proxy));
   const sinceMs = Date.now();
   await system.order(proxy, { ...stop, skip, signal: 'SIGKILL' });
   const { atMs, signal } = await system.death(proxy, before, sinceMs);
   if (signal !== 'SIGKILL') throw new Error(`${system.proxyPod(proxy)} ended by ${signal} at ${stop.point}`);
-  return [{ what: `${system.instance(proxy)} SIGKILL at ${stop.point}`, atMs, instances: [system.instance(proxy)] }];
+  const instance = system.instance(proxy);
+  return [...faults, { what: `${instance} SIGKILL at ${stop.point}`, atMs, kills: 1, instances: [instance] }];
 }
 
 const LEAVES_DOUBT: readonly ControlPointName[] = [
@@ -72,13 +90,14 @@ const killRandom: Scenario = {
   leavesDoubt: false,
   async run(ground) {
     const { system, random } = ground;
-    const proxy = await freshProxy(ground);
+    const { proxy, faults } = await freshProxy(ground);
     const before = await system.life(system.proxyPod(proxy));
     const sinceMs = Date.now();
     await system.rest(random.between(0, 500));
     await system.killProcess(proxy);
     const { atMs } = await system.death(proxy, before, sinceMs);
-    return [{ what: `${system.instance(proxy)} SIGKILL`, atMs, instances: [system.instance(proxy)] }];
+    const instance = system.instance(proxy);
+    return [...faults, { what: `${instance} SIGKILL`, atMs, kills: 1, instances: [instance] }];
   },
 };
 
@@ -90,7 +109,7 @@ const killInRecovery: Scenario = {
   leavesDoubt: true,
   async run(ground) {
     const { system, random } = ground;
-    const proxy = await freshProxy(ground);
+    const { proxy, faults } = await freshProxy(ground);
     const points = [
       'recovery.fenced',
       'recovery.gathered',
@@ -106,9 +125,8 @@ const killInRecovery: Scenario = {
     await system.killProcess(proxy);
     const { atMs } = await system.death(proxy, before, sinceMs);
     await system.untilRestarted(proxy, 2, before);
-    return [
-      { what: `${system.instance(proxy)} SIGKILL, again at ${point}`, atMs, instances: [system.instance(proxy)] },
-    ];
+    const instance = system.instance(proxy);
+    return [...faults, { what: `${instance} SIGKILL, again at ${point}`, atMs, kills: 2, instances: [instance] }];
   },
 };
 
@@ -119,15 +137,10 @@ const forceDelete: Scenario = {
   needs: [],
   leavesDoubt: true,
   async run(ground) {
-    const { system, random } = ground;
     const proxy = anyProxy(ground);
-    const stop = anyStop(random);
-    const uid = (await system.pod(system.proxyPod(proxy)))?.metadata.uid;
+    const stop = anyStop(ground.random);
     await holdOne(ground, proxy, stop);
-    const atMs = await system.deletePod(system.proxyPod(proxy));
-    await system.untilReplaced(system.proxyPod(proxy), uid);
-    const instance = system.instance(proxy);
-    return [{ what: `pod of ${instance} deleted by force at ${stop.point}`, atMs, instances: [instance] }];
+    return deletedByForce(ground, proxy);
   },
 };
 
@@ -144,7 +157,7 @@ const volumeLost: Scenario = {
     await holdOne(ground, proxy, stop);
     const atMs = await system.deletePodAndVolume(proxy);
     const instance = system.instance(proxy);
-    return [{ what: `${instance} and its volume deleted at ${stop.point}`, atMs, instances: [instance] }];
+    return [{ what: `${instance} and its volume deleted at ${stop.point}`, atMs, kills: 1, instances: [instance] }];
   },
 };
 
@@ -164,7 +177,12 @@ const allAtOnce: Scenario = {
     const times = await Promise.all(proxies.map((proxy) => system.deletePod(system.proxyPod(proxy))));
     await Promise.all(proxies.map((proxy) => system.untilReplaced(system.proxyPod(proxy), uids[proxy])));
     return [
-      { what: 'all proxies deleted by force', atMs: Math.min(...times), instances: proxies.map(system.instance) },
+      {
+        what: 'all proxies deleted by force',
+        atMs: Math.min(...times),
+        kills: proxies.length,
+        instances: proxies.map(system.instance),
+      },
     ];
   },
 };

@@ -20,6 +20,8 @@ export interface Ground {
 export interface Fault {
   readonly what: string;
   readonly atMs: number;
+  /** How many processes, pods, nodes or volumes it took away. */
+  readonly kills: number;
   /** Proxies whose runs ended with it. */
   readonly instances: readonly string[];
 }
@@ -29,7 +31,7 @@ export interface Scenario {
   readonly name: string;
   /** In words, for people. */
   readonly title: string;
-  /** How many processes, pods, nodes or volumes it takes away. */
+  /** How many kills it makes at least, for planning a run. */
   readonly kills: number;
   readonly needs: readonly Need[];
   /** It stops a transaction where it is prepared, so at least one must be found in doubt. */

@@ -23,7 +23,9 @@ const shardBetween: Scenario = {
     const uid = (await system.pod(name))?.metadata.uid;
     const atMs = await system.deletePod(name);
     await system.untilReplaced(name, uid);
-    return [{ what: `shard-${shard} deleted by force while it held a prepared transaction`, atMs, instances: [] }];
+    return [
+      { what: `shard-${shard} deleted by force while it held a prepared transaction`, atMs, kills: 1, instances: [] },
+    ];
   },
 };
 
@@ -42,7 +44,7 @@ const shardAndProxy: Scenario = {
     const [atMs = Date.now()] = await Promise.all(names.map((name) => system.deletePod(name)));
     await Promise.all(names.map((name, index) => system.untilReplaced(name, uids[index])));
     const instance = system.instance(proxy);
-    return [{ what: `${instance} and shard-${shard} deleted by force`, atMs, instances: [instance] }];
+    return [{ what: `${instance} and shard-${shard} deleted by force`, atMs, kills: 2, instances: [instance] }];
   },
 };
 

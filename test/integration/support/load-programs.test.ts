@@ -43,6 +43,8 @@ describe('the programs of the load', () => {
       clients: 6,
       legsMax: 4,
       restMs: 5,
+      leaveChance: 0.05,
+      answerTimeoutMs: 30_000,
       seed: SEED,
     };
     return startProgram('load.ts', JSON.stringify(order));
