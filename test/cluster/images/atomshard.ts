@@ -5,7 +5,7 @@ import type { Folders } from '../harness/folders.ts';
 import { contextSources, parseDockerfile } from './dockerfile.ts';
 import type { ImageRecipe } from './image.ts';
 import { IMAGE_TAGS } from './names.ts';
-import { buildStages, performLastStage } from './stages.ts';
+import { performLastStage, withStages } from './stages.ts';
 import { busyboxProgram } from './system.ts';
 
 /** What the image for end-to-end tests has besides: the product under orders, and process 1 that runs it as a child. */
@@ -43,13 +43,14 @@ export function atomshardImage(folders: Folders, context: string): ImageRecipe {
     },
     assemble: async (rootfs) => {
       const at = { context, cache: path.join(folders.cache, 'stages') };
-      const roots = await buildStages(stages, at);
-      // Stands for the base image: the libraries of Node and of native modules, and a shell for people who look inside.
-      const native = [...roots.values()].flatMap((root) => globSync(`${root}/app/node_modules/**/*.node`));
-      await rootfs.libraries([process.execPath, ...native]);
-      await rootfs.busybox(busyboxProgram());
-      rootfs.accounts([]);
-      return performLastStage(last, rootfs, at, roots);
+      return withStages(stages, at, async (roots) => {
+        // Stands for the base image: the libraries of Node and of native modules, and a shell for people who look inside.
+        const native = [...roots.values()].flatMap((root) => globSync(`${root}/app/node_modules/**/*.node`));
+        await rootfs.libraries([process.execPath, ...native]);
+        await rootfs.busybox(busyboxProgram());
+        rootfs.accounts([]);
+        return performLastStage(last, rootfs, at, roots);
+      });
     },
   };
 }

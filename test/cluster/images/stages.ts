@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { run } from '../harness/command.ts';
+import { withLock } from '../harness/identity.ts';
 import type { ImageConfig } from './archive.ts';
 import { copyTarget, type Instruction, type Stage } from './dockerfile.ts';
 import { imageKey } from './image.ts';
@@ -18,8 +19,24 @@ export interface StagesAt {
 /** Where the official Node images have the program, and so where the stages' copies of it are taken from. */
 const NODE_IN_BUILD_IMAGE = '/usr/local/bin/node';
 
-/** Runs all stages but the last, taking finished ones from the cache; returns the folder that stands for each one's `/`. */
-export async function buildStages(stages: readonly Stage[], at: StagesAt): Promise<Map<string, string>> {
+/**
+ * Runs all stages but the last, taking finished ones from the cache, and calls `use` with the folder that stands for each
+ * one's `/`. Nobody else builds or removes a stage meanwhile: several images come from the same ones.
+ */
+export async function withStages<Result>(
+  stages: readonly Stage[],
+  at: StagesAt,
+  use: (roots: ReadonlyMap<string, string>) => Promise<Result>,
+): Promise<Result> {
+  mkdirSync(at.cache, { recursive: true });
+  return withLock(
+    path.join(at.cache, 'stages.lock'),
+    () => undefined,
+    async () => use(await buildStages(stages, at)),
+  );
+}
+
+async function buildStages(stages: readonly Stage[], at: StagesAt): Promise<Map<string, string>> {
   const roots = new Map<string, string>();
   for (const stage of stages.slice(0, -1)) {
     const key = stageKey(stage, at, roots);
