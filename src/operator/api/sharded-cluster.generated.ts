@@ -644,7 +644,7 @@ export interface ShardedClusterStatus {
   readonly inDoubtTransactions?: number;
   /**
    * Ready, Progressing, Degraded, ShardsReady, ProxyReady, PendingRestart, TwoPhaseHealthy, InDoubtTransactions,
-   * ReconciliationPaused and DeletionBlocked, each with reason and message.
+   * WalLost, ReconciliationPaused and DeletionBlocked, each with reason and message.
    */
   readonly conditions?: readonly StatusCondition[];
   /** Each shard, as SQL shows it. */
@@ -653,6 +653,8 @@ export interface ShardedClusterStatus {
   readonly proxies?: readonly StatusProxy[];
   /** What the last recovery of any proxy did. */
   readonly lastRecovery?: StatusLastRecovery;
+  /** Transactions that nobody could end, the first 100; kubectl atomshard resolve ends one. */
+  readonly heldTransactions?: readonly StatusHeldTransaction[];
   /** Shards that are no longer in the spec. They are stopped, and their volumes stay. */
   readonly retiredShards?: readonly StatusRetiredShard[];
 }
@@ -736,6 +738,18 @@ export interface StatusLastRecovery {
   readonly rolledBack?: number;
   /** Transactions that it left, because their end cannot be proven. */
   readonly held?: number;
+}
+
+/** One transaction. */
+export interface StatusHeldTransaction {
+  /** Its id, as clients and logs show it. */
+  readonly transaction: string;
+  /** The row of the decision table that holds it; docs/RECOVERY.md explains each. */
+  readonly reason?: string;
+  /** True when waiting cannot help, so that a person must decide. */
+  readonly needsDecision?: boolean;
+  /** The state of each of its branches, e.g. shard-0 P, shard-1 U; P is prepared, C committed. */
+  readonly participants?: string;
 }
 
 /** One shard. */

@@ -1,6 +1,7 @@
 // The rows of the status: each shard as SQL shows it, each proxy by its own word, and shards that left the spec. Pure.
 import type {
   ShardedClusterStatus,
+  StatusHeldTransaction,
   StatusProxy,
   StatusRetiredShard,
   StatusShard,
@@ -101,6 +102,24 @@ export function retiredRows({ observation, before }: StatusInput): StatusRetired
         claimName: shardNames(cluster.metadata.name, index).claim,
       };
     });
+}
+
+/** What the schema takes; the condition tells that there are more. */
+const HELD_ROWS_MAX = 100;
+const PARTICIPANTS_MAX = 1_024;
+
+/** Transactions that nobody could end, for people and `kubectl atomshard`. */
+export function heldRows({ recovery }: StatusInput): StatusHeldTransaction[] {
+  const inOrder = recovery.held.toSorted((one, other) => (one.transaction < other.transaction ? -1 : 1));
+  return inOrder.slice(0, HELD_ROWS_MAX).map(({ transaction, reason, askHuman, participants }) => ({
+    transaction,
+    reason,
+    needsDecision: askHuman,
+    participants: participants
+      .map(({ shard, state }) => `${shard} ${state}`)
+      .join(', ')
+      .slice(0, PARTICIPANTS_MAX),
+  }));
 }
 
 /** The newest pass of anybody; it stays when nobody remembers it any more. */

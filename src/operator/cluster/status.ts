@@ -5,7 +5,7 @@ import { selectorOf, selectorText } from '../desired/labels.ts';
 import { type Judgement, judge, listed, problemText } from './conditions.ts';
 import { isInForce } from './settled.ts';
 import type { StatusInput } from './status-input.ts';
-import { lastRecoveryOf, proxyRows, retiredRows, shardRow, timeText } from './status-rows.ts';
+import { heldRows, lastRecoveryOf, proxyRows, retiredRows, shardRow, timeText } from './status-rows.ts';
 import { isProxyReady } from './wellness.ts';
 
 type Phase = NonNullable<ShardedClusterStatus['phase']>;
@@ -24,6 +24,7 @@ export function statusOf(input: StatusInput): ShardedClusterStatus {
   const ready = proxies.filter((proxy) => proxy.ordinal < wanted && isProxyReady(proxy)).length;
   const retired = retiredRows(input);
   const lastRecovery = lastRecoveryOf(input);
+  const held = heldRows(input);
   return {
     observedGeneration: generation,
     phase: phaseOf(input, judgements),
@@ -38,6 +39,7 @@ export function statusOf(input: StatusInput): ShardedClusterStatus {
     shards: rows,
     proxies: proxyRows(input),
     ...(lastRecovery === undefined ? {} : { lastRecovery }),
+    ...(held.length === 0 ? {} : { heldTransactions: held }),
     ...(retired.length === 0 ? {} : { retiredShards: retired }),
   };
 }
