@@ -157,8 +157,8 @@ function filesSeen(desired: Readonly<Record<string, string>>, rows: Rows) {
   const written = new Map<string, string>();
   const configurationFaults: ConfigurationFault[] = [];
   for (const [name, setting, error, file, pending] of rows) {
-    const automatic = file?.endsWith('/postgresql.auto.conf') === true;
-    if (name != null && setting != null && !automatic) written.set(name, setting);
+    const ours = file !== INITDB_FILE && file?.endsWith('/postgresql.auto.conf') !== true;
+    if (name != null && setting != null && ours) written.set(name, setting);
     if (error == null || (error === NOT_APPLIED && pending === 't')) continue;
     const message = error === NOT_APPLIED ? `the server does not take the value "${setting}"` : error;
     configurationFaults.push({ name: name ?? null, message });
