@@ -1,7 +1,6 @@
 // One look at a shard: what it is, what it holds prepared, and whether it runs with the settings that it shall have.
 
 import { parseGid } from '../../transaction/gid.ts';
-import { SHARD_PATHS } from '../desired/names.ts';
 import type {
   Asked,
   ConfigurationFault,
@@ -16,8 +15,8 @@ import { type Rows, rowsByName, type SqlSession } from './sql-session.ts';
 
 /**
  * pg_settings does not list settings that no code declared, such as atomshard.configuration: they are "unlisted".
- * $1: names of settings, in lower case; $2: whether postgresql.conf is ours. reset_val is what a new session gets, whatever
- * this one has set. The last two: has this role the right to see the files?
+ * $1: names of settings, in lower case; $2: whether config_file is ours. What that includes, such as the file that
+ * initdb wrote, is nobody's wish. reset_val is what a new session gets, whatever this one has set.
  */
 const LOOK = `
   SELECT current_setting('server_version_num') AS version,
@@ -37,7 +36,7 @@ const LOOK = `
                             'shown', current_setting(name)) ORDER BY name), '[]')::text
             FROM pg_catalog.pg_settings
            WHERE lower(name) = ANY ($1)
-              OR ($2 AND source = 'configuration file' AND sourcefile NOT LIKE '%/postgresql.auto.conf')) AS settings,
+              OR ($2 AND source = 'configuration file' AND sourcefile = current_setting('config_file'))) AS settings,
          (SELECT coalesce(json_object_agg(wanted, current_setting(wanted, true)), '{}')::text
             FROM unnest($1::text[]) AS wanted
            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_settings WHERE lower(name) = wanted)) AS unlisted,
@@ -52,7 +51,7 @@ const LOOK = `
  * wrong and of one that waits for a restart; to read the files marks the latter as pending (measured on 15 and 18).
  */
 const FILES = `
-  SELECT lower(name), setting, error, sourcefile,
+  SELECT lower(name), setting, error, sourcefile = current_setting('config_file'),
          (SELECT pending_restart FROM pg_catalog.pg_settings AS known WHERE lower(known.name) = lower(file.name))
     FROM pg_catalog.pg_file_settings AS file ORDER BY seqno`;
 
@@ -130,8 +129,6 @@ export function differencesOf(
     }
   }
   for (const row of settings) {
-    // Those of the file that initdb wrote are included by ours and are nobody's wish.
-    if (row.sourceFile === INITDB_FILE) continue;
     if (!(row.name in desired) && overriderOf(row) === null) differences.push(differenceOf(row, null, null));
   }
   return differences.toSorted((one, other) => (one.name < other.name ? -1 : 1));
@@ -149,16 +146,13 @@ function overriderOf({ source, sourceFile }: SettingRow): string | null {
   return source === 'default' ? null : source;
 }
 
-const INITDB_FILE = `${SHARD_PATHS.data}/postgresql.conf`;
-
 const NOT_APPLIED = 'setting could not be applied';
 
 function filesSeen(desired: Readonly<Record<string, string>>, rows: Rows) {
   const written = new Map<string, string>();
   const configurationFaults: ConfigurationFault[] = [];
-  for (const [name, setting, error, file, pending] of rows) {
-    const ours = file !== INITDB_FILE && file?.endsWith('/postgresql.auto.conf') !== true;
-    if (name != null && setting != null && ours) written.set(name, setting);
+  for (const [name, setting, error, ours, pending] of rows) {
+    if (name != null && setting != null && ours === 't') written.set(name, setting);
     if (error == null || (error === NOT_APPLIED && pending === 't')) continue;
     const message = error === NOT_APPLIED ? `the server does not take the value "${setting}"` : error;
     configurationFaults.push({ name: name ?? null, message });

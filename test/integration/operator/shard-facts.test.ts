@@ -142,6 +142,22 @@ describe('settings', () => {
     expect(await look(question)).toMatchObject({ pendingRestart: [], differences: [] });
   });
 
+  it('what another file brings in by include is nobody’s difference', async () => {
+    await writeFile(path.join(shards.shard(0).dataDirectory, 'initdb.conf'), "lc_time = 'C'\nwork_mem = '1MB'\n");
+    await write(`include 'initdb.conf'\n${lines}`);
+    await reloadShard(session);
+    await until(
+      async () => (await shards.query(0, `SELECT 1 FROM pg_settings WHERE sourcefile LIKE '%initdb.conf'`)).length > 0,
+    );
+    expect(await look(question)).toMatchObject({ differences: [], pendingRestart: [] });
+    const wanted = { ...question, parameters: { ...parameters, work_mem: '2MB' } };
+    expect(await look(wanted)).toMatchObject({ differences: [{ name: 'work_mem' }], fileBehind: true });
+    await write(`include 'initdb.conf'\n${lines.replace('8192kB', '2MB')}`);
+    expect(await look(wanted)).toMatchObject({ differences: [{ name: 'work_mem' }], fileBehind: false });
+    await write(lines);
+    await reloadShard(session);
+  });
+
   it('a setting that is no longer written is a difference until the default is back', async () => {
     const { work_mem: _, ...fewer } = parameters;
     expect((await look({ ...question, parameters: fewer })).differences).toMatchObject([
