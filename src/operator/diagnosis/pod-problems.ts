@@ -73,7 +73,9 @@ function schedulingProblem(pod: PodObject, nowMs: number): Ending | undefined {
   const scheduled = conditionOf(pod, 'PodScheduled');
   if (scheduled?.status !== 'False' || scheduled.reason !== 'Unschedulable') return undefined;
   if (nowMs - Date.parse(scheduled.lastTransitionTime ?? '') < SCHEDULING_PATIENCE_MS) return undefined;
-  const said = (scheduled.message ?? '').replace(/\s*preemption: .*$/s, '').replace(/\.$/, '');
+  const said = (scheduled.message ?? '')
+    .replace(/\s*(?:no new claims to deallocate,?\s*)?preemption: .*$/s, '')
+    .replace(/\.$/, '');
   return {
     reason: 'Unschedulable',
     message: `No node takes the pod: ${said}; add nodes, or lower what it asks for (resources, affinity, nodeSelector)`,

@@ -159,7 +159,7 @@ describe('a pod without a place', () => {
       ],
     });
   const said =
-    '0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption victims.';
+    '0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 No preemption victims.';
 
   it('is told with the scheduler’s reason when it lasts', () => {
     expect(told({ pods: [unscheduled(said, 2_000)] })).toEqual([]);
