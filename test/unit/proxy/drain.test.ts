@@ -21,7 +21,15 @@ const EMPTY: PassReport = {
 };
 
 function ground() {
-  const world = { clients: 1, busy: true, unfinished: 0, report: EMPTY, passes: 0, draining: false };
+  const world = {
+    clients: 1,
+    busy: true,
+    unfinished: 0,
+    report: EMPTY,
+    reports: [] as PassReport[],
+    passes: 0,
+    draining: false,
+  };
   const clock = new ManualClock();
   const drain = new Drain({
     clock,
@@ -40,7 +48,7 @@ function ground() {
     unfinished: () => world.unfinished,
     pass: async () => {
       world.passes++;
-      return world.report;
+      return world.reports.shift() ?? world.report;
     },
     passIntervalMs: () => 1_000,
   });
@@ -73,6 +81,16 @@ describe('Drain', () => {
     expect([drain.clean, world.passes > 1]).toEqual([false, true]);
     world.report = EMPTY;
     await clock.pass(1_100);
+    expect(drain.clean).toBe(true);
+  });
+
+  it('a pass that was under way when the last one left is not believed: it looks once more', async () => {
+    const { world, clock, drain } = ground();
+    Object.assign(world, { clients: 0, busy: false, reports: [EMPTY, { ...EMPTY, foundInDoubt: 1 }] });
+    drain.begin();
+    await clock.pass(500);
+    expect([world.passes, drain.clean]).toEqual([2, false]);
+    await clock.pass(1_000);
     expect(drain.clean).toBe(true);
   });
 
