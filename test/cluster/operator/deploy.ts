@@ -144,3 +144,38 @@ export interface SeenCluster {
 export async function seenCluster(kubectl: Kubectl, name: string): Promise<SeenCluster> {
   return JSON.parse(await kubectl.run(['get', 'shcl', name, '-o', 'json'])) as SeenCluster;
 }
+
+/** A pod with psql that stays, logs in with the users' Secrets, and is no part of any cluster. */
+export async function clientPod(kubectl: Kubectl, image: string): Promise<void> {
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'client' },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [
+        {
+          name: 'client',
+          image,
+          command: ['/bin/busybox', 'sleep', '86400'],
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          },
+        },
+      ],
+    },
+  };
+  await kubectl.apply([pod]);
+  await kubectl.run(['wait', '--for=condition=Ready', 'pod/client', '--timeout=60s']);
+}
+
+/** The rows of a statement as psql prints them unaligned, through the cluster's Service as its first user. */
+export async function ask(kubectl: Kubectl, cluster: string, sql: string, role = 'app'): Promise<string> {
+  const encoded = await kubectl.value(`secret ${cluster}-user-${role}`, '.data.uri');
+  const uri = Buffer.from(encoded, 'base64').toString('utf8');
+  const command = ['exec', 'client', '--', 'psql', uri, '-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', sql];
+  return (await kubectl.run(command)).trim();
+}
