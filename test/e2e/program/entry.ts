@@ -3,10 +3,10 @@
 // The kernel shields process 1 of a container from signals sent inside it, SIGKILL included; a child has no such shield.
 // The child is the product as built, with a control point that obeys orders (orders.ts). Other commands are the product's own.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { DIED, leaveWord, ordersFolder, PID, REFUSE_START } from './orders.ts';
+import { DIED, hasOrders, leaveWord, ordersFolder, PID, REFUSE_START } from './orders.ts';
 
 const UNDER_ORDERS: Readonly<Record<string, string>> = {
   proxy: './proxy-under-orders.ts',
@@ -26,12 +26,10 @@ const program =
     : [fileURLToPath(new URL(own, import.meta.url)), ...rest];
 const child = spawn(process.execPath, ['--enable-source-maps', ...program], { stdio: 'inherit' });
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill(signal));
-if (own !== undefined) {
-  mkdirSync(ordersFolder, { recursive: true });
-  leaveWord(PID, child.pid ?? 0);
-}
+const obeys = own !== undefined && hasOrders();
+if (obeys) leaveWord(PID, child.pid ?? 0);
 child.once('exit', (code, signal) => {
-  if (own !== undefined) sayDied(code, signal);
+  if (obeys) sayDied(code, signal);
   // As a shell says it, so that `kubectl describe` shows 137 for SIGKILL.
   process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
 });
