@@ -124,6 +124,7 @@ export class AdminDesk {
       version: `PostgreSQL ${this.#serverVersion}, admin database`,
       current_database: this.#facts.database,
       current_schema: 'public',
+      pg_advisory_unlock_all: '',
     };
     return { column: { name, type: 'text' }, value: values[name] ?? this.#user };
   }

@@ -63,6 +63,8 @@ function statementsOf(text: string): Token[][] {
 const NOTHING: Readonly<Record<string, AdminCommand>> = {
   SET: { kind: 'nothing', tag: 'SET' },
   RESET: { kind: 'nothing', tag: 'RESET' },
+  CLOSE: { kind: 'nothing', tag: 'CLOSE CURSOR ALL' },
+  UNLISTEN: { kind: 'nothing', tag: 'UNLISTEN' },
   DISCARD: { kind: 'nothing', tag: 'DISCARD' },
   DEALLOCATE: { kind: 'nothing', tag: 'DEALLOCATE' },
   BEGIN: { kind: 'nothing', tag: 'BEGIN', block: 'begin' },
@@ -151,6 +153,7 @@ export const SELECTABLE: ReadonlySet<string> = new Set([
   'CURRENT_SCHEMA',
   'PG_IS_IN_RECOVERY',
   'PG_BACKEND_PID',
+  'PG_ADVISORY_UNLOCK_ALL',
 ]);
 
 function readSelect(words: readonly string[], tokens: readonly Token[]): AdminCommand | undefined {

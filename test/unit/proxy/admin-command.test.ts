@@ -18,6 +18,16 @@ describe('readCommands', () => {
     ],
     ['SHOW ROUTE SELECT 1; SHOW WAL', [{ kind: 'command', name: 'SHOW ROUTE', argument: 'SELECT 1' }, show('WAL')]],
     ['SET extra_float_digits = 3', [{ kind: 'nothing', tag: 'SET' }]],
+    // What asyncpg's pool sends between two uses.
+    [
+      'SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;',
+      [
+        { kind: 'select', items: ['PG_ADVISORY_UNLOCK_ALL'] },
+        { kind: 'nothing', tag: 'CLOSE CURSOR ALL' },
+        { kind: 'nothing', tag: 'UNLISTEN' },
+        { kind: 'nothing', tag: 'RESET' },
+      ],
+    ],
     ['start transaction read only', [{ kind: 'nothing', tag: 'START TRANSACTION', block: 'begin' }]],
     ['SHOW TRANSACTION ISOLATION LEVEL', [{ kind: 'parameter', name: 'transaction_isolation' }]],
     ["SELECT 1, 'x', pg_catalog.version()", [{ kind: 'select', items: ['1', "'x'", 'VERSION'] }]],
