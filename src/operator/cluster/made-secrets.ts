@@ -2,8 +2,10 @@
 // random text.
 import { internalSecret, superuserSecret, userSecret } from '../desired/credential-secrets.ts';
 import type { DesiredObject } from '../desired/desired-input.ts';
+import { ownerOf } from '../desired/labels.ts';
 import { clusterNames, SUPERUSER, userSecretName } from '../desired/names.ts';
 import type { CalmAction } from './action.ts';
+import { SECRETS } from './kinds.ts';
 import type { Observation } from './observation.ts';
 import { userNames } from './secret-needs.ts';
 
@@ -29,5 +31,19 @@ export function createMissingSecrets({ cluster, secrets }: Observation, newPassw
     // Those that the spec names elsewhere are not needed under this name.
     if (needed === undefined || needed.secret !== undefined) return [];
     return [{ kind: 'createOnce', ...make() }];
+  });
+}
+
+/** Credentials stay where volumes stay, and go where they go: by reference to the cluster, as pvcRetentionPolicy says now. */
+export function ownMadeSecrets({ cluster, secrets }: Observation): CalmAction[] {
+  const { namespace, uid } = cluster.metadata;
+  const owned = cluster.spec.pvcRetentionPolicy.whenDeleted === 'Delete';
+  return [...secrets.values()].flatMap(({ origin, secret }): CalmAction[] => {
+    if (origin !== 'made' || secret === undefined) return [];
+    const { name, ownerReferences = [] } = secret.metadata;
+    if (ownerReferences.some((owner) => owner.uid === uid) === owned) return [];
+    const patch = { metadata: { ownerReferences: owned ? [ownerOf(cluster)] : [] } };
+    const why = `${name} ${owned ? 'goes with' : 'outlives'} the cluster, as its volumes do`;
+    return [{ kind: 'patch', type: SECRETS, ref: { namespace, name }, patch, why }];
   });
 }

@@ -4,6 +4,7 @@ import { ANNOTATIONS, FINALIZER } from '../desired/labels.ts';
 import type { Gate, RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Plan, Waiting } from './action.ts';
 import { CLAIMS } from './kinds.ts';
+import { ownMadeSecrets } from './made-secrets.ts';
 import type { Observation } from './observation.ts';
 import { nothing } from './plan-nothing.ts';
 import { sizeProxies } from './proxy-sizing.ts';
@@ -41,7 +42,8 @@ function isAllLeaving({ proxySet, children }: Observation): boolean {
   return children.claims.length > 0 && children.claims.every(going) && (proxySet === undefined || going(proxySet));
 }
 
-function letGo({ cluster, children }: Observation, { gates }: RecoveryFindings): CalmAction[] {
+function letGo(observation: Observation, { gates }: RecoveryFindings): CalmAction[] {
+  const { cluster, children } = observation;
   const { namespace, name } = cluster.metadata;
   const keep = cluster.spec.pvcRetentionPolicy.whenDeleted === 'Retain';
   const unfinished = new Set([...gates.removal.keys()].map((instance) => `wal-${name}-${instance}`));
@@ -58,7 +60,7 @@ function letGo({ cluster, children }: Observation, { gates }: RecoveryFindings):
     }),
   );
   // A crash between the two: the claims are leaving, and the next round comes here again.
-  return [...(keep ? [] : deletions), { kind: 'removeFinalizer' }];
+  return [...ownMadeSecrets(observation), ...(keep ? [] : deletions), { kind: 'removeFinalizer' }];
 }
 
 function blocked(

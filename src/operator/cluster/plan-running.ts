@@ -6,7 +6,7 @@ import { FINALIZER } from '../desired/labels.ts';
 import { SUPERUSER } from '../desired/names.ts';
 import type { RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Plan } from './action.ts';
-import { createMissingSecrets } from './made-secrets.ts';
+import { createMissingSecrets, ownMadeSecrets } from './made-secrets.ts';
 import { objectsToApply } from './objects-to-apply.ts';
 import type { Observation } from './observation.ts';
 import type { Surroundings } from './plan.ts';
@@ -44,6 +44,7 @@ export function planRunning(
     calm: [
       ...addFinalizer(observation),
       ...createMissingSecrets(observation, surroundings.newPassword),
+      ...ownMadeSecrets(observation),
       ...surroundings.certificates(observation),
       ...objectsToApply(observation, input, desired, storage.heldBack),
       ...storage.calm,
