@@ -1,5 +1,6 @@
 // DRAIN under load loses nothing, ends in Clean, and RESUME takes it back; the HTTP port says the same as SHOW STATUS.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PROXY_METRICS } from '../../../src/telemetry/metrics-table.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { FileProxy } from '../../support/proxy-from-file.ts';
 
@@ -82,6 +83,18 @@ describe('DRAIN', () => {
     expect((await busy.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     await proxy.client();
     expect(await get(proxy, '/readyz')).toEqual({ status: 200, body: 'ok\n' });
+  });
+
+  it('/metrics has every metric of the table, in lines that Prometheus reads', async () => {
+    await using proxy = await FileProxy.start(shards, http);
+    const { status, body } = await get(proxy, '/metrics');
+    expect(status).toBe(200);
+    for (const [name, { type }] of Object.entries(PROXY_METRICS)) expect(body).toContain(`# TYPE ${name} ${type}\n`);
+    const value = /^[a-z_]+(\{([a-z]+="([^"\\\n]|\\.)*",?)+\})? (-?[0-9.]+(e[+-]?[0-9]+)?|[+-]Inf|NaN)$/;
+    const samples = body.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    expect(samples.filter((line) => !value.test(line))).toEqual([]);
+    expect(samples).toContain('atomshard_state{state="Active"} 1');
+    expect(samples).toContain('atomshard_shard_reachable{shard="shard-1"} 1');
   });
 
   it('is not Clean while a shard cannot be asked', async () => {
