@@ -19,6 +19,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   session: ['transaction', 'routing', 'sql', 'shard', 'protocol', 'telemetry'],
   proxy: ['session', 'recovery', 'transaction', 'routing', 'sql', 'shard', 'protocol', 'wal', 'telemetry'],
   operator: ['recovery', 'transaction', 'wal', 'shard', 'protocol', 'telemetry'],
+  plugin: ['operator'],
   dev: ['proxy', 'telemetry'],
   'main.ts': ['proxy', 'dev', 'wal', 'transaction', 'operator', 'telemetry'],
 };

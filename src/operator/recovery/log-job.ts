@@ -40,14 +40,25 @@ export function logJobName({ cluster, instance, ids }: Pick<LogReadingWish, 'clu
 }
 
 export function logJob(wish: LogReadingWish): KubeObject & PlainObject {
-  const { cluster, instance, claim, ids, image } = wish;
-  const meta = ownedMeta(cluster, logJobName(wish), 'recovery');
+  const ids = wish.ids.join(',');
+  const args = ['evidence', PROXY_PATHS.wal, `--ids=${ids}`, `--wait-seconds=${LOCK_WAIT_SECONDS}`];
+  return walJob(wish, logJobName(wish), args);
+}
+
+/** A Job that runs `atomshard wal ARGS` where the log is. */
+export function walJob(
+  wish: Omit<LogReadingWish, 'ids'>,
+  name: string,
+  args: readonly string[],
+): KubeObject & PlainObject {
+  const { cluster, instance, claim, image } = wish;
+  const meta = ownedMeta(cluster, name, 'recovery');
   const labels = { ...meta.labels, [RECOVERY_LABEL]: instance };
   const container = {
     name: READER_CONTAINER,
     image,
     imagePullPolicy: cluster.spec.proxy.imagePullPolicy,
-    args: ['wal', 'evidence', PROXY_PATHS.wal, `--ids=${ids.join(',')}`, `--wait-seconds=${LOCK_WAIT_SECONDS}`],
+    args: ['wal', ...args],
     securityContext: CONTAINER_SECURITY,
     resources: { requests: { cpu: '50m', memory: '64Mi' } },
     volumeMounts: [{ name: 'wal', mountPath: PROXY_PATHS.volume }],
@@ -77,7 +88,7 @@ export function logJob(wish: LogReadingWish): KubeObject & PlainObject {
   };
 }
 
-function placing({ cluster, nodeName }: LogReadingWish): PlainObject {
+function placing({ cluster, nodeName }: Pick<LogReadingWish, 'cluster' | 'nodeName'>): PlainObject {
   // A node that is being drained still has the volume; the Job is over in seconds.
   const drained = { key: 'node.kubernetes.io/unschedulable', operator: 'Exists', effect: 'NoSchedule' };
   const { nodeSelector, tolerations = [] } = cluster.spec.proxy;
