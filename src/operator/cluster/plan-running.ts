@@ -6,6 +6,7 @@ import { FINALIZER } from '../desired/labels.ts';
 import { SUPERUSER } from '../desired/names.ts';
 import type { RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Plan } from './action.ts';
+import { isApplied } from './is-applied.ts';
 import { createMissingSecrets, ownMadeSecrets } from './made-secrets.ts';
 import { objectsToApply } from './objects-to-apply.ts';
 import type { Observation } from './observation.ts';
@@ -39,22 +40,25 @@ export function planRunning(
   // While a smaller number of proxies drains, nobody else is disturbed.
   const leaving = sizing.waiting.length > 0;
   const waiting = [...sizing.waiting, ...program.waiting, ...retired.waiting, ...replacement.waiting];
+  const calm = [
+    ...addFinalizer(observation),
+    ...createMissingSecrets(observation, surroundings.newPassword),
+    ...ownMadeSecrets(observation),
+    ...surroundings.certificates(observation),
+    ...objectsToApply(observation, input, desired, storage.heldBack),
+    ...storage.calm,
+    ...program.calm,
+    ...sizing.calm,
+    ...retired.calm,
+    ...leftoverClaims(observation, recovery),
+  ];
+  const disruptive = storage.disruptive ?? (stopping || leaving ? undefined : replacement.action);
+  const idle = waiting.length === 0 && disruptive === undefined && calm.every(({ kind }) => kind === 'apply');
   return {
     ...nothing(goal),
-    calm: [
-      ...addFinalizer(observation),
-      ...createMissingSecrets(observation, surroundings.newPassword),
-      ...ownMadeSecrets(observation),
-      ...surroundings.certificates(observation),
-      ...objectsToApply(observation, input, desired, storage.heldBack),
-      ...storage.calm,
-      ...program.calm,
-      ...sizing.calm,
-      ...retired.calm,
-      ...leftoverClaims(observation, recovery),
-    ],
-    disruptive: storage.disruptive ?? (stopping || leaving ? undefined : replacement.action),
-    settled: waiting.length === 0 && isSettled(observation, { sizing, stopping }),
+    calm,
+    disruptive,
+    settled: idle && isApplied(observation, desired) && isSettled(observation, { sizing, stopping }),
     waiting,
     pendingRestart: replacement.pending,
     input,

@@ -63,9 +63,9 @@ function whyStay(
   stopping: boolean,
 ): Waiting | undefined {
   const gate = gates.removal.get(instance);
-  if (look.kind === 'seen' && pod !== undefined && look.facts.state === 'Clean') return undefined;
   if (gate !== undefined && (gate.opensAtMs === null || gate.opensAtMs > nowMs))
     return { reason: gate.reason, message: gate.message };
+  if (look.kind === 'seen' && pod !== undefined && look.facts.state === 'Clean') return undefined;
   if (look.kind === 'seen') {
     const since = Date.parse(pod?.metadata.annotations?.[DRAINING] ?? '');
     const graceMs = cluster.spec.proxy.terminationGracePeriodSeconds * 1_000;

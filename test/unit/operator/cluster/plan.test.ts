@@ -1,0 +1,272 @@
+// The plan by where it leads: in a simulated cluster every course ends, and on its way nobody is disturbed more than needed.
+import { describe, expect, it } from 'vitest';
+import { NO_FINDINGS } from '../../../../src/operator/cluster/no-recovery.ts';
+import type { Gate } from '../../../../src/operator/recovery/types.ts';
+import { NOW_MS } from './seen-cluster.ts';
+import { SimulatedCluster } from './simulated-cluster.ts';
+
+function running(change: (spec: Record<string, unknown>) => void = () => undefined): SimulatedCluster {
+  const world = new SimulatedCluster();
+  world.spec(change);
+  world.settle();
+  world.done.length = 0;
+  return world;
+}
+
+const block = (spec: Record<string, unknown>, name: string) => spec[name] as Record<string, unknown>;
+const gate = (opensAtMs: number | null): Gate => ({
+  reason: 'InDoubt',
+  message: '2 transactions are in doubt',
+  inDoubt: 2,
+  opensAtMs,
+});
+
+describe('a new cluster', () => {
+  it('has its id in the status before anything carries it', () => {
+    const world = new SimulatedCluster();
+    expect(world.step().calm).toEqual([{ kind: 'writeClusterId', clusterId: 'k3x9q' }]);
+    expect(world.objects.size).toBe(0);
+  });
+
+  it('makes sets only when the Secrets that their pods mount are there', () => {
+    const world = new SimulatedCluster();
+    world.step();
+    const kinds = world.planNow().calm.flatMap((action) => (action.kind === 'apply' ? [action.type.kind] : []));
+    expect(kinds).not.toContain('StatefulSet');
+    world.settle();
+    expect(world.readyPods('bank-')).toHaveLength(4);
+  });
+
+  it('is settled in the end, and then nothing is done but the same applies', () => {
+    const world = running();
+    const { calm, disruptive } = world.step();
+    expect(disruptive).toBeUndefined();
+    expect(new Set(calm.map(({ kind }) => kind))).toEqual(new Set(['apply']));
+  });
+});
+
+describe('a change', () => {
+  it('of an image replaces one pod at a time, the next when all others are well', () => {
+    const world = running();
+    world.spec((spec) => Object.assign(block(spec, 'postgres'), { image: 'postgres:18.1' }));
+    let least = 4;
+    world.settle(60, () => {
+      least = Math.min(least, world.readyPods('bank-').length);
+    });
+    expect(world.done.filter((kind) => kind === 'replacePod')).toHaveLength(2);
+    expect(least).toBe(3);
+  });
+
+  it('that does not come up stops at one pod, and its correction replaces that pod first', () => {
+    const world = running();
+    world.missingImages.add('postgres:nonsense');
+    world.spec((spec) => Object.assign(block(spec, 'postgres'), { image: 'postgres:nonsense' }));
+    for (let count = 0; count < 20; count += 1) world.step();
+    expect(world.readyPods('bank-shard')).toHaveLength(1);
+    world.spec((spec) => Object.assign(block(spec, 'postgres'), { image: 'postgres:18.2' }));
+    world.settle();
+    expect(world.readyPods('bank-shard')).toHaveLength(2);
+  });
+
+  it('of a reloadable setting restarts nobody', () => {
+    const world = running();
+    world.spec((spec) => Object.assign(block(spec, 'postgres'), { parameters: { work_mem: '9MB' } }));
+    world.settle();
+    expect(world.done).toContain('reloadShard');
+    expect(world.done).not.toContain('replacePod');
+    expect(world.pods.get('bank-shard-0-0')?.settings.work_mem).toBe('9MB');
+  });
+
+  it('of a setting that needs it restarts one shard after another', () => {
+    const world = running();
+    world.spec((spec) => Object.assign(block(spec, 'postgres'), { parameters: { max_connections: 500 } }));
+    let least = 2;
+    world.settle(60, () => {
+      least = Math.min(least, world.readyPods('bank-shard').length);
+    });
+    expect(least).toBe(1);
+    expect(world.pods.get('bank-shard-1-0')?.settings.max_connections).toBe('500');
+  });
+
+  it('never restarts a shard that holds transactions in doubt, until the grace period is over', () => {
+    const world = running();
+    const opensAtMs = world.nowMs + 30_000;
+    world.findings = {
+      ...NO_FINDINGS,
+      gates: { ...NO_FINDINGS.gates, restart: new Map([['shard-0', gate(opensAtMs)]]) },
+    };
+    world.spec((spec) => Object.assign(block(spec, 'postgres'), { parameters: { max_connections: 500 } }));
+    for (let count = 0; count < 15; count += 1) world.step();
+    expect(world.pods.get('bank-shard-0-0')?.settings.max_connections).not.toBe('500');
+    expect(world.pods.get('bank-shard-1-0')?.settings.max_connections).toBe('500');
+    expect(world.planNow().waiting.map(({ message }) => message)).toContain('2 transactions are in doubt');
+    world.settle(60);
+    expect(world.pods.get('bank-shard-0-0')?.settings.max_connections).toBe('500');
+  });
+
+  it("of the proxies' configuration is reloaded, not restarted", () => {
+    const world = running();
+    world.spec((spec) => Object.assign(block(block(spec, 'proxy') as never, 'pool'), { queueMax: 77 }));
+    world.settle();
+    expect(world.done).toContain('reloadProxy');
+    expect(world.done).not.toContain('replacePod');
+  });
+
+  it('of the volumes grows the claims first, then makes the set anew around its pods', () => {
+    const world = running();
+    const uid = world.pods.get('bank-shard-0-0')?.object.metadata.uid;
+    world.spec((spec) => Object.assign(block(spec, 'shards'), { storage: { size: '2Gi' } }));
+    world.settle();
+    const claim = world.objects.get('PersistentVolumeClaim/data-bank-shard-1-0') as unknown as {
+      spec: { resources: { requests: { storage: string } } };
+    };
+    expect(claim.spec.resources.requests.storage).toBe('2Gi');
+    expect(world.done.filter((kind) => kind === 'recreateSet')).toHaveLength(2);
+    expect(world.pods.get('bank-shard-0-0')?.object.metadata.uid).toBe(uid);
+  });
+
+  it('does nothing while the cluster is paused', () => {
+    const world = running();
+    world.spec((spec) => Object.assign(spec, { paused: true, proxy: { ...block(spec, 'proxy'), replicas: 5 } }));
+    const { calm, disruptive, goal } = world.step();
+    expect({ calm, disruptive, goal }).toEqual({ calm: [], disruptive: undefined, goal: 'paused' });
+  });
+});
+
+describe('the number of proxies', () => {
+  const scaled = (world: SimulatedCluster, replicas: number) =>
+    world.spec((spec) => Object.assign(block(spec, 'proxy'), { replicas }));
+
+  it('grows at once', () => {
+    const world = running();
+    scaled(world, 4);
+    world.settle();
+    expect(world.readyPods('bank-proxy')).toHaveLength(4);
+  });
+
+  it('shrinks from the top, one after another, each drained and clean first', () => {
+    const world = running((spec) => Object.assign(block(spec, 'proxy'), { replicas: 3 }));
+    scaled(world, 1);
+    world.settle();
+    expect(world.done.filter((kind) => kind === 'drainProxy').length).toBeGreaterThanOrEqual(2);
+    expect(world.readyPods('bank-proxy')).toEqual(['bank-proxy-0']);
+    expect(world.objects.has('PersistentVolumeClaim/wal-bank-proxy-2')).toBe(true);
+  });
+
+  it('keeps a proxy that does not answer while recovery says that something of it is unfinished', () => {
+    const world = running();
+    world.broken.add('bank-proxy-1');
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal: new Map([['proxy-1', gate(null)]]) } };
+    scaled(world, 1);
+    for (let count = 0; count < 20; count += 1) world.step();
+    expect(world.pods.has('bank-proxy-1')).toBe(true);
+    world.findings = NO_FINDINGS;
+    world.settle();
+    expect(world.pods.has('bank-proxy-1')).toBe(false);
+  });
+
+  it('is given back to a proxy that drained when it is wanted again', () => {
+    const world = running((spec) => Object.assign(block(spec, 'proxy'), { replicas: 2 }));
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal: new Map([['proxy-1', gate(null)]]) } };
+    scaled(world, 1);
+    const pod = world.pods.get('bank-proxy-1');
+    world.step();
+    if (pod !== undefined) pod.state = 'Draining';
+    world.step();
+    scaled(world, 2);
+    world.settle();
+    expect(world.done).toContain('resumeProxy');
+    expect(world.readyPods('bank-proxy')).toHaveLength(2);
+  });
+});
+
+describe('a cluster that shall stand still', () => {
+  it('stops its shards only when no proxy is left, and starts again', () => {
+    const world = running();
+    world.spec((spec) => Object.assign(spec, { shutdown: true }));
+    world.settle(60, () => {
+      if (world.readyPods('bank-proxy').length > 0) expect(world.readyPods('bank-shard')).toHaveLength(2);
+    });
+    expect(world.pods.size).toBe(0);
+    world.spec((spec) => Object.assign(spec, { shutdown: false }));
+    world.settle();
+    expect(world.readyPods('bank-')).toHaveLength(4);
+  });
+});
+
+describe('deletion', () => {
+  it('drains the proxies, keeps the claims, and lets go', () => {
+    const world = running();
+    world.delete();
+    world.settle();
+    expect(world.gone).toBe(true);
+    expect(world.done).toContain('drainProxy');
+    expect(world.objects.has('PersistentVolumeClaim/wal-bank-proxy-0')).toBe(true);
+  });
+
+  it('deletes the claims where the policy says so, but never a log with unfinished decisions', () => {
+    const world = running((spec) => Object.assign(spec, { pvcRetentionPolicy: { whenDeleted: 'Delete' } }));
+    const removal = new Map([['proxy-1', gate(null)]]);
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal } };
+    world.delete();
+    const { metadata } = world.cluster;
+    world.cluster = {
+      ...world.cluster,
+      metadata: { ...metadata, annotations: { 'atomshard.dev/force-delete': 'true' } },
+    };
+    world.settle();
+    expect(world.objects.has('PersistentVolumeClaim/wal-bank-proxy-0')).toBe(false);
+    expect(world.objects.has('PersistentVolumeClaim/wal-bank-proxy-1')).toBe(true);
+  });
+
+  it('is blocked by transactions in doubt, says how to insist, and goes on when they have ended', () => {
+    const world = running();
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, deletion: gate(null) } };
+    world.delete();
+    for (let count = 0; count < 30; count += 1) world.step();
+    expect(world.gone).toBe(false);
+    expect(world.planNow().deletionBlocked?.message).toContain('atomshard.dev/force-delete=true');
+    world.findings = NO_FINDINGS;
+    world.settle();
+    expect(world.gone).toBe(true);
+  });
+
+  it('lets go when the namespace takes everything with it', () => {
+    const world = running();
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, deletion: gate(null) } };
+    world.delete();
+    for (const [key, object] of world.objects) {
+      const metadata = { ...object.metadata, deletionTimestamp: new Date(NOW_MS).toISOString() };
+      world.objects.set(key, { ...object, metadata });
+    }
+    expect(world.step().calm.map(({ kind }) => kind)).toContain('removeFinalizer');
+  });
+});
+
+describe('volumes of the same name', () => {
+  it('are adopted with their id', () => {
+    const world = running();
+    world.cluster = { ...world.cluster, status: {} };
+    expect(world.step().calm).toEqual([{ kind: 'writeClusterId', clusterId: 'k3x9q' }]);
+  });
+
+  it('of another cluster are not touched, and the reason is told', () => {
+    const world = running();
+    world.cluster = { ...world.cluster, status: { clusterId: 'other' } };
+    const { calm, refused } = world.step();
+    expect(calm).toEqual([]);
+    expect(refused?.message).toContain('data-bank-shard-0-0 (k3x9q)');
+  });
+});
+
+describe('fewer shards', () => {
+  it('stops the one that left when no proxy uses it any more, and keeps its volume', () => {
+    const world = running();
+    world.spec((spec) => Object.assign(block(spec, 'shards'), { count: 1, turndown: 'Immediate' }));
+    world.settle();
+    for (let count = 0; count < 5; count += 1) world.step();
+    expect(world.pods.has('bank-shard-1-0')).toBe(false);
+    expect(world.objects.has('PersistentVolumeClaim/data-bank-shard-1-0')).toBe(true);
+    expect(world.objects.has('StatefulSet/bank-shard-1')).toBe(true);
+  });
+});
