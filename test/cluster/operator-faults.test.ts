@@ -24,8 +24,9 @@ describe.skipIf(noCluster)('a fault is told within 30 s, and healed when its cau
     await deployOperator(kubectl, space.name, { image: images.atomshard });
   });
   afterAll(async () => {
+    // While the operator is still there: it takes the finalizer away, without which the namespace would stay.
+    await kubectl?.try(['delete', 'shcl', '--all', '--timeout=60s']);
     await kubectl?.try(['delete', 'storageclass', storageClass, '--ignore-not-found']);
-    await kubectl?.try(['delete', 'shcl', '--all', '--wait=false']);
     await space?.[Symbol.asyncDispose]();
   });
 
