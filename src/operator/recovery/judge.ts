@@ -8,7 +8,7 @@ import { parseDuration } from '../../kernel/quantity.ts';
 import type { PassReport } from '../../recovery/report.ts';
 import type { Observation } from '../cluster/observation.ts';
 import type { RunOutcome } from './instance-run.ts';
-import { answerOf, type InstanceSight, leftCount } from './instances.ts';
+import { answerOf, epochSeen, type InstanceSight, leftCount } from './instances.ts';
 import type { ActingStep, BlockedReason, InstanceState } from './types.ts';
 
 /** On a ShardedCluster: instances (`proxy-1,proxy-3`) that will not come back, so that their grace period is over. */
@@ -61,7 +61,8 @@ export function judge(sight: InstanceSight, observation: Observation, history: I
   if (history.running !== undefined) return calm({ kind: 'acting', step: history.running });
   const { spec } = observation.cluster;
   const { nowMs } = observation;
-  const isDue = left > 0 || (sight.wanted && history.last === undefined);
+  // Connections of its last run may hold locks even when nothing is prepared; one that never ran has none.
+  const isDue = left > 0 || (sight.wanted && history.last === undefined && epochSeen(sight) > 0);
   const actsAtMs = history.awaySinceMs + patienceMs(sight, observation);
   if (nowMs < actsAtMs) {
     if (!isDue && !sight.wanted) return calm({ kind: 'gone' });

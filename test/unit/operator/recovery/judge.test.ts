@@ -35,6 +35,7 @@ function passed(more: Partial<PassReport> = {}, status: 'whole' | 'damaged' | 'l
 const silent = (ordinal: number, more: object = {}) => ({
   proxies: { [ordinal]: { silentSinceMs: NOW_MS - 1_000, ...more } },
 });
+const RAN = { status: { proxies: [{ name: 'bank-proxy-1', epoch: 1789 }] } };
 const LEFT = { left: { 'shard-0': [run('proxy-1', 2, 60_000)] } };
 const held = [{ transaction: 'k3x9q:proxy-1.1789.4', reason: 'lost-the-rest', askHuman: true, participants: [] }];
 
@@ -52,7 +53,14 @@ describe('a proxy that does not answer', () => {
 
   it('is recovered for afterwards, also with nothing prepared: its connections may hold locks', () => {
     expect(judged('proxy-1', { ...silent(1), ...LEFT }, away(GRACE_MS))).toMatchObject({ start: true });
-    expect(judged('proxy-1', silent(1), away(GRACE_MS))).toMatchObject({ start: true, state: { kind: 'acting' } });
+    expect(judged('proxy-1', { ...silent(1), ...RAN }, away(GRACE_MS))).toMatchObject({
+      start: true,
+      state: { kind: 'acting' },
+    });
+  });
+
+  it('and never did has nothing to be recovered', () => {
+    expect(judged('proxy-1', silent(1), away(GRACE_MS))).toMatchObject({ start: false, state: { kind: 'gone' } });
   });
 
   it('is recovered for once per absence, and again when something surfaces', () => {
