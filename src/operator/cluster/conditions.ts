@@ -38,6 +38,11 @@ export function listed(parts: readonly string[]): string {
   return parts.length > LISTED_MAX ? `${shown}; and ${parts.length - LISTED_MAX} more` : shown;
 }
 
+/** With the name in front, unless the sentence begins with it. */
+function named(name: string, message: string): string {
+  return message.startsWith(name) ? message : `${name}: ${message}`;
+}
+
 /** All conditions, always the same ones in the same order, so that none is missed. */
 export function judge(input: StatusInput): Judgement[] {
   const shards = shardsReady(input);
@@ -131,7 +136,7 @@ function shardsReady(input: StatusInput): Judgement {
   const kept = observation.shards.filter(({ kind }) => kind !== 'retired');
   const missing = kept.flatMap((shard) => {
     const why = shardFault(input, shard.name);
-    return why === undefined ? [] : [`${shard.name}: ${why.message}`];
+    return why === undefined ? [] : [named(shard.name, why.message)];
   });
   if (kept.length > 0 && missing.length === 0) {
     const message =
@@ -196,8 +201,8 @@ function proxyFault({ observation, problems }: StatusInput, ordinal: number): Fa
   const name = proxy?.name ?? `${observation.cluster.metadata.name}-proxy-${ordinal}`;
   if (proxy !== undefined && isProxyReady(proxy)) return undefined;
   const known = problems.find(({ of }) => of.kind === 'proxy' && of.name === name);
-  if (known !== undefined) return { reason: known.reason, message: `${name}: ${known.message}` };
-  const wait = (why: string): Fault => ({ reason: 'ProxiesNotReady', message: `${name}: ${why}` });
+  if (known !== undefined) return { reason: known.reason, message: named(name, known.message) };
+  const wait = (why: string): Fault => ({ reason: 'ProxiesNotReady', message: named(name, why) });
   if (proxy?.pod === undefined) return wait('its pod is not there');
   const { pod, look } = proxy;
   if (pod.metadata.deletionTimestamp !== undefined) return wait('its pod is ending');

@@ -150,7 +150,11 @@ describe('a shard that does not serve', () => {
       ready: false,
       message: 'shard-1: cannot be reached: ECONNREFUSED',
     });
-    expect(conditionOf(status, 'ShardsReady')).toMatchObject({ status: 'False', reason: 'ShardsNotReady' });
+    expect(conditionOf(status, 'ShardsReady')).toEqual({
+      status: 'False',
+      reason: 'ShardsNotReady',
+      message: 'shard-1: cannot be reached: ECONNREFUSED',
+    });
     expect(conditionOf(status, 'Degraded').status).toBe('False');
     expect(status).toMatchObject({ shardsReady: '1/2', phase: 'Degraded' });
   });
