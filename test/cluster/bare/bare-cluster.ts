@@ -25,7 +25,7 @@ import {
   nodeName,
 } from './layout.ts';
 import { assertNodesMayTalk, ensureBridge, hostRoutes, refreshRoutes, removeBridge, setLink } from './network.ts';
-import { killProgram, livingNode, type NodeParts, startNode, stopNode } from './node.ts';
+import { livingNode, type NodeParts, signalProgram, startNode, stopNode } from './node.ts';
 import { NETWORK_NOT_READY, PROXY_HEALTH_PORT } from './node-config.ts';
 import { importArguments } from './node-spec.ts';
 
@@ -240,10 +240,20 @@ export class BareCluster implements Cluster {
     await setLink(this.#layout, this.#index(node), false);
   }
 
-  async crash(component: Component, node: string): Promise<void> {
+  crash = (component: Component, node: string) => this.#signal(component, node, 'SIGKILL');
+  freeze = (component: Component, node: string) => this.#signal(component, node, 'SIGSTOP');
+  thaw = (component: Component, node: string) => this.#signal(component, node, 'SIGCONT');
+
+  async #signal(component: Component, node: string, signal: NodeJS.Signals): Promise<void> {
     // etcd's module is called server, and so is the program that Go makes of it.
     const program = component === 'etcd' ? 'server' : component;
-    killProgram(this.#layout, this.#index(node), this.#opened().programs.program(program));
+    signalProgram(this.#layout, this.#index(node), this.#opened().programs.program(program), signal);
+  }
+
+  async inNode(node: string, argv: readonly string[]): Promise<string> {
+    const living = livingNode(this.#layout, this.#index(node));
+    if (living === undefined) throw new Error(`node ${node} is not running`);
+    return run(['nsenter', '--target', String(living.pid), '--mount', '--', ...argv]);
   }
 
   async down(report: Report): Promise<void> {

@@ -61,8 +61,8 @@ export async function stopNode(layout: BareLayout, index: number): Promise<void>
   rmSync(files.identity, { force: true });
 }
 
-/** Kills a program of the node, found by its file among the processes of the node's own pid namespace. */
-export function killProgram(layout: BareLayout, index: number, program: string): void {
+/** Signals a program of the node, found by its file among the processes of the node's own pid namespace. */
+export function signalProgram(layout: BareLayout, index: number, program: string, signal: NodeJS.Signals): void {
   const node = livingNode(layout, index);
   if (node === undefined) throw new Error(`node n${index} is not running`);
   const namespace = readlinkSync(`/proc/${node.pid}/ns/pid`);
@@ -70,7 +70,7 @@ export function killProgram(layout: BareLayout, index: number, program: string):
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => inNamespace(pid, namespace) && executableOf(pid) === program);
   if (found.length === 0) throw new Error(`${program} does not run on n${index}`);
-  for (const pid of found) process.kill(Number(pid), 'SIGKILL');
+  for (const pid of found) process.kill(Number(pid), signal);
 }
 
 function inNamespace(pid: string, namespace: string): boolean {

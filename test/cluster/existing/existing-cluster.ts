@@ -41,6 +41,9 @@ export class ExistingCluster implements Cluster {
   startNode = (): Promise<void> => refuse('start a node');
   cutNode = (): Promise<void> => refuse('cut a node');
   crash = (): Promise<void> => refuse('kill a component');
+  freeze = (): Promise<void> => refuse('stop a component');
+  thaw = (): Promise<void> => refuse('let a component go on');
+  inNode = (): Promise<string> => refuse('run a command on a node');
 
   async down(report: Report): Promise<void> {
     await this.kubectl.run(['delete', 'namespace', '-l', OWN_LABEL, '--wait=true', '--timeout=300s']);

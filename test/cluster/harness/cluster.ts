@@ -38,6 +38,12 @@ export interface Cluster {
   cutNode(node: string): Promise<void>;
   /** Kills a component on a node with SIGKILL. */
   crash(component: Component, node: string): Promise<void>;
+  /** Stops a component on a node from doing anything, without ending it: nobody starts it anew. */
+  freeze(component: Component, node: string): Promise<void>;
+  /** Lets a frozen component go on. */
+  thaw(component: Component, node: string): Promise<void>;
+  /** Runs a command as root among the files and mounts of a node; returns its standard output. */
+  inNode(node: string, argv: readonly string[]): Promise<string>;
   /** Brings the cluster to `nodes` nodes and waits until pods can be made; does nothing where that is so. */
   up(nodes: number, report: Report): Promise<void>;
   /** Removes everything that {@link Cluster.up} and {@link Cluster.load} made. */

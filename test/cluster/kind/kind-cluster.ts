@@ -111,8 +111,16 @@ export class KindCluster implements Cluster {
     await run(['docker', 'network', 'disconnect', 'kind', await this.#own(node)]);
   }
 
-  async crash(component: Component, node: string): Promise<void> {
-    await run(['docker', 'exec', await this.#own(node), 'pkill', '-KILL', '-f', `^(\\S*/)?${component}( |$)`]);
+  crash = (component: Component, node: string) => this.#signal(component, node, 'KILL');
+  freeze = (component: Component, node: string) => this.#signal(component, node, 'STOP');
+  thaw = (component: Component, node: string) => this.#signal(component, node, 'CONT');
+
+  async #signal(component: Component, node: string, signal: string): Promise<void> {
+    await this.inNode(node, ['pkill', `-${signal}`, '-f', `^(\\S*/)?${component}( |$)`]);
+  }
+
+  async inNode(node: string, argv: readonly string[]): Promise<string> {
+    return run(['docker', 'exec', await this.#own(node), ...argv]);
   }
 
   async down(report: Report): Promise<void> {

@@ -1,20 +1,27 @@
 // Which shards hold a prepared transaction of a proxy now, by the observer's last word.
 
+import { waitFor } from '../../cluster/harness/kubectl.ts';
 import { OUTBOX_FILES } from '../load/files.ts';
 import { readObservations } from '../load/observations.ts';
 import type { Ground } from '../scenarios/scenario.ts';
 import { OUTBOX_FOLDER } from './load-job.ts';
 
-/** Numbers of the shards; rejects when there is none. */
-export async function preparedOn({ system, load }: Ground, instance: string): Promise<number[]> {
+/** Numbers of the shards. */
+export async function preparedNow({ system, load }: Ground, instance: string): Promise<number[]> {
   const command = ['tail', '-n', '200', `${OUTBOX_FOLDER}/${OUTBOX_FILES.observations}`];
   const text = await system.execOk(await load.pod(), 'observer', command);
   const { spans } = readObservations(text, Number.POSITIVE_INFINITY);
-  const shards = spans
+  return spans
     .filter(({ untilMs, prepared }) => {
       return untilMs === Number.POSITIVE_INFINITY && prepared.some(({ gid }) => gid.includes(`:${instance}.`));
     })
     .map(({ shard }) => Number(shard.replace('shard-', '')));
-  if (shards.length === 0) throw new Error(`no shard holds a prepared transaction of ${instance}`);
-  return shards;
+}
+
+/** As {@link preparedNow}; rejects when there is none within a few looks of the observer. */
+export async function preparedOn(ground: Ground, instance: string): Promise<number[]> {
+  return waitFor(`a prepared transaction of ${instance}`, 5_000, async () => {
+    const shards = await preparedNow(ground, instance);
+    return shards.length > 0 ? shards : undefined;
+  });
 }

@@ -6,6 +6,7 @@ import type { CommandOutcome } from '../../cluster/harness/command.ts';
 import { type Kubectl, waitFor } from '../../cluster/harness/kubectl.ts';
 import type { Armed } from '../../crash/trigger.ts';
 import { CLAIMS, isReady, PODS, type Pod } from './kube.ts';
+import { OPERATOR, OPERATOR_ORDERS } from './operator.ts';
 
 /** Where a proxy's orders are, in its container (test/e2e/program/orders.ts). */
 const ORDERS = '/var/lib/atomshard/orders';
@@ -136,9 +137,55 @@ export class System {
     });
   }
 
+  async operatorPod(): Promise<Pod> {
+    const labelSelector = `app.kubernetes.io/name=${OPERATOR}`;
+    const { items } = await this.kube.list(PODS, { namespace: this.namespace, labelSelector });
+    const running = items.find(({ metadata, status }) => {
+      return metadata.deletionTimestamp === undefined && status?.phase === 'Running';
+    });
+    if (running === undefined) throw new Error('no operator runs');
+    return running;
+  }
+
+  /** Leaves an order for the operator's process, which takes it at once. */
+  async orderOperator(armed: Armed): Promise<void> {
+    const write = `cat > ${OPERATOR_ORDERS}/order.new && mv ${OPERATOR_ORDERS}/order.new ${OPERATOR_ORDERS}/order.json`;
+    const { name } = (await this.operatorPod()).metadata;
+    await this.execOk(name, 'operator', ['sh', '-c', write], JSON.stringify(armed));
+  }
+
+  /** Waits until the operator's process has died since, and says how. */
+  async operatorDeath(sinceMs: number, timeoutMs: number): Promise<Death> {
+    return waitFor('the operator to die', timeoutMs, async () => {
+      const { name } = (await this.operatorPod()).metadata;
+      const { code, stdout } = await this.exec(name, 'operator', ['cat', `${OPERATOR_ORDERS}/died.json`]);
+      if (code !== 0) return undefined;
+      const death = JSON.parse(stdout) as Death;
+      return death.atMs >= sinceMs ? death : undefined;
+    });
+  }
+
   /** SIGKILL for the proxy's process where it stands, from inside its container. */
   async killProcess(proxy: number): Promise<void> {
     await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', `kill -9 $(cat ${ORDERS}/pid)`]);
+  }
+
+  /** From its next start on the proxy's process ends at once, for so long or until {@link System.allowStart}. */
+  async refuseStart(proxy: number, forMs: number): Promise<void> {
+    const write = `echo ${Date.now() + forMs} > ${ORDERS}/refuse-start`;
+    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', write]);
+  }
+
+  /** Takes the refusal back while the container runs for a moment between two refusals, and makes the pod anew. */
+  async allowStart(proxy: number): Promise<void> {
+    const name = this.proxyPod(proxy);
+    const { uid } = (await this.pod(name))?.metadata ?? {};
+    await waitFor(`${name} to run for a moment`, 120_000, async () => {
+      const { code } = await this.exec(name, 'proxy', ['rm', '-f', `${ORDERS}/refuse-start`]);
+      return code === 0 ? true : undefined;
+    });
+    await this.deletePod(name);
+    await this.untilReplaced(name, uid);
   }
 
   /** How often a container of the pod was restarted, and which pod it is: to tell that it died since. */

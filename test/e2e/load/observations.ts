@@ -59,6 +59,14 @@ export function epochBefore({ spans }: Observations, instance: string, atMs: num
   return epochs.length === 0 ? undefined : Math.max(...epochs);
 }
 
+/** When the run was last seen connected to any shard: its death. At least `atMs`, when it was told to die. */
+export function diedAt({ spans }: Observations, instance: string, epoch: number, atMs: number): number {
+  const last = spans
+    .filter(({ owners }) => owners.some((name) => name.endsWith(`:${instance}.${epoch}`)))
+    .map(({ untilMs }) => untilMs);
+  return Math.max(atMs, ...last);
+}
+
 export interface DoubtfulBranch extends SeenBranch {
   readonly shard: string;
 }
@@ -70,12 +78,12 @@ export interface Doubt {
   readonly resolvedAtMs: number | undefined;
 }
 
-/** What the run (`instance`, `epoch` and older) left in doubt when it was killed at `atMs`. */
+/** What the run (`instance`, `epoch` and older) left in doubt when it died at `atMs`. */
 export function doubtAfter({ spans }: Observations, instance: string, epoch: number, atMs: number): Doubt {
   const found = new Map<string, DoubtfulBranch>();
   let resolvedAtMs: number | undefined;
   for (const { shard, prepared, untilMs } of spans) {
-    // What vanished in the same tenth of a second was still answered by the dying run itself.
+    // What vanished in the same tenth of a second was still ended by the dying run itself.
     if (untilMs <= atMs + SAMPLE_MS) continue;
     for (const { gid, xid } of prepared) {
       const run = runOf(gid);

@@ -12,11 +12,13 @@ import { OUTBOX_FILES, shardsFromEnv } from './files.ts';
 const EVERY_MS = 100;
 const ANSWER_TIMEOUT_MS = 2_000;
 
+// A backend that waits for a lock does not notice that its proxy is dead; all others vanish with it.
 const SQL = `
   SELECT coalesce((SELECT json_agg(json_build_object('gid', gid, 'xid', transaction::text) ORDER BY gid)
                    FROM pg_prepared_xacts WHERE gid LIKE 'as1:%'), '[]') AS prepared,
          coalesce((SELECT json_agg(DISTINCT application_name ORDER BY application_name)
-                   FROM pg_stat_activity WHERE application_name LIKE 'as1:%'), '[]') AS owners`;
+                   FROM pg_stat_activity
+                   WHERE application_name LIKE 'as1:%' AND wait_event_type IS DISTINCT FROM 'Lock'), '[]') AS owners`;
 
 const folder = process.argv[2] ?? '/outbox';
 const file = path.join(folder, OUTBOX_FILES.observations);

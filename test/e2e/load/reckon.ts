@@ -8,7 +8,7 @@ import { outcomeOf, transactionOf, untilNonePrepared } from '../../support/in-do
 import { judge } from '../../support/judge.ts';
 import { readOutbox, type Testimony } from '../../support/outbox.ts';
 import { OUTBOX_FILES, shardsFromEnv } from './files.ts';
-import { doubtAfter, epochBefore, type Observations, readObservations } from './observations.ts';
+import { diedAt, doubtAfter, epochBefore, type Observations, readObservations } from './observations.ts';
 import { pausesAround } from './pauses.ts';
 import type { FaultFindings, Reckoning, ReckonOrder } from './reckoning.ts';
 
@@ -39,7 +39,8 @@ async function findingsOf(
   for (const instance of fault.instances) {
     const epoch = epochBefore(observations, instance, fault.atMs);
     if (epoch === undefined) throw new Error(`${instance} was never seen on a shard before the fault`);
-    const { branches, resolvedAtMs } = doubtAfter(observations, instance, epoch, fault.atMs);
+    const deathMs = diedAt(observations, instance, epoch, fault.atMs);
+    const { branches, resolvedAtMs } = doubtAfter(observations, instance, epoch, deathMs);
     const prepared = branches.map((branch) => ({
       ...branch,
       transaction: transactionOf(branch.gid),

@@ -3,21 +3,25 @@
 // The kernel shields process 1 of a container from signals sent inside it, SIGKILL included; a child has no such shield.
 // The child is the product as built, with a control point that obeys orders (orders.ts). Other commands are the product's own.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { DIED, hasOrders, leaveWord, ordersFolder, PID, REFUSE_START } from './orders.ts';
+import { DIED, hasOrders, leaveWord, PID, refusesStart } from './orders.ts';
 
 const UNDER_ORDERS: Readonly<Record<string, string>> = {
   proxy: './proxy-under-orders.ts',
   operator: './operator-under-orders.ts',
 };
 
+const REFUSAL_MS = 4_000;
+
 const [command = '', ...rest] = process.argv.slice(2);
 const own = UNDER_ORDERS[command];
 // Only the program under test refuses: whoever reads its log must not.
-if (own !== undefined && existsSync(`${ordersFolder}/${REFUSE_START}`)) {
+if (own !== undefined && refusesStart()) {
   console.error('e2e: told to refuse to start');
+  // Long enough to be told otherwise.
+  await sleep(REFUSAL_MS);
   process.exit(1);
 }
 const program =

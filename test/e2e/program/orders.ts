@@ -4,7 +4,7 @@
 //   next-order.json the same, but only taken at a start
 //   reached.json   written at the moment when the place is reached
 //   pid, died.json the child's process id, and when and how it ended
-//   refuse-start   while it exists the process ends as soon as it starts
+//   refuse-start   a time in milliseconds; before it the process ends as soon as it starts
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { type Armed, Trigger } from '../../crash/trigger.ts';
 
@@ -33,6 +33,11 @@ export function leaveWord(name: string, word: object | number): void {
   const file = `${ordersFolder}/${name}`;
   writeFileSync(`${file}.new`, JSON.stringify(word));
   renameSync(`${file}.new`, file);
+}
+
+export function refusesStart(): boolean {
+  const file = `${ordersFolder}/${REFUSE_START}`;
+  return existsSync(file) && Date.now() < Number(readFileSync(file, 'utf8'));
 }
 
 export function sayReached(armed: Armed): void {

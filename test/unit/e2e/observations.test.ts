@@ -1,6 +1,6 @@
 // What the cluster tests report as "in doubt" and "resolved after" comes from these few functions.
 import { describe, expect, it } from 'vitest';
-import { doubtAfter, epochBefore, readObservations } from '../../e2e/load/observations.ts';
+import { diedAt, doubtAfter, epochBefore, readObservations } from '../../e2e/load/observations.ts';
 import { pausesAround } from '../../e2e/load/pauses.ts';
 
 const gid = (run: string, seq: number) => `as1:k3x9q:${run}.${seq}::0/2:shard-0=${seq}@1`;
@@ -23,6 +23,11 @@ describe('observations', () => {
     expect(epochBefore(observations, 'proxy-0', 1_000)).toBe(7);
     expect(epochBefore(observations, 'proxy-0', 2_500)).toBe(8);
     expect(epochBefore(observations, 'proxy-2', 2_500)).toBeUndefined();
+  });
+
+  it('takes a run for dead when no shard sees it any more', () => {
+    expect(diedAt(observations, 'proxy-0', 7, 500)).toBe(900);
+    expect(diedAt(observations, 'proxy-0', 7, 1_000)).toBe(1_000);
   });
 
   it('finds what the killed run left on every shard and when the last of it was gone', () => {
