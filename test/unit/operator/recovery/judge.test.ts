@@ -79,8 +79,10 @@ describe('a proxy that does not answer', () => {
 
   it('is not waited for when somebody says that it will not come back', () => {
     const annotations = { [RECOVER_NOW]: 'proxy-0, proxy-1' };
-    expect(judged('proxy-1', { ...silent(1), annotations }, away(0))).toMatchObject({ start: true });
-    expect(judged('proxy-1', { ...silent(1), annotations: { [RECOVER_NOW]: 'proxy-10' } }, away(0)).start).toBe(false);
+    expect(judged('proxy-1', { ...silent(1), ...RAN, annotations }, away(0))).toMatchObject({ start: true });
+    expect(judged('proxy-1', { ...silent(1), ...RAN, annotations: { [RECOVER_NOW]: 'proxy-10' } }, away(0)).start).toBe(
+      false,
+    );
   });
 
   it('is left alone while a run is under way', () => {
