@@ -51,6 +51,9 @@ const wireOf = (client: pg.Client): Wire['connection'] => (client as unknown as 
 const SESSION_OPTIONS =
   '-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 -c default_transaction_read_only=off';
 
+/** What server and driver say of a certificate that SCRAM cannot bind to (Ed25519); the next attempt goes without. */
+const UNBINDABLE = /could not find digest for NID|SASL channel binding/;
+
 export class ProbeConnection {
   readonly #target: ProbeTarget;
   readonly #deadlines: ProbeDeadlines;
@@ -60,6 +63,7 @@ export class ProbeConnection {
   #failures = 0;
   #retryAtMs = 0;
   #lastFailure = '';
+  #bindable = true;
   #closed = false;
 
   constructor(target: ProbeTarget, deadlines: ProbeDeadlines, clock: Clock) {
@@ -140,6 +144,7 @@ export class ProbeConnection {
       await this.#within(client.connect(), this.#deadlines.connectTimeoutMs);
     } catch (error) {
       if (client !== null) this.#drop(client);
+      if (UNBINDABLE.test(messageOf(error))) this.#bindable = false;
       this.#lastFailure = connectFailure(error, encryptedTls(this.#target.tls));
       this.#backOff();
       return null;
@@ -166,8 +171,8 @@ export class ProbeConnection {
       ...(password === undefined ? {} : { password }),
       // Said also when it is false: left out, pg would look into the environment.
       ssl: tls === undefined ? false : tlsOptionsOf(host, tls),
-      // Where the certificate proves nothing, the password proves who the server is.
-      enableChannelBinding: tls?.mode === 'require',
+      // Where the certificate proves nothing, the password proves that nobody in between passes it on.
+      enableChannelBinding: tls?.mode === 'require' && this.#bindable,
       application_name: ownerName,
       options: SESSION_OPTIONS,
       keepAlive: true,

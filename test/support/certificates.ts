@@ -1,8 +1,10 @@
 // Certificates for tests: a CA of the test's own, and files as proxies, shards and clients want them.
+import { X509Certificate } from 'node:crypto';
 import { chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import type { EmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
 import {
   type KeyedCertificate,
@@ -63,7 +65,7 @@ export function validFor(days: number): Validity {
 /** Ended yesterday. */
 export const EXPIRED: Validity = { notBeforeMs: Date.now() - 2 * DAY_MS, notAfterMs: Date.now() - DAY_MS };
 
-/** Gives a running shard a certificate, and after that refuses whoever comes in clear, but for the pool of the test itself. */
+/** Gives a running shard a certificate, or another one; returns when it shows it. Clients in clear are served as before. */
 export async function encryptShard(shards: Shards, index: number, server: KeyedCertificate): Promise<void> {
   const shard = shards.shard(index);
   writeForServer(shard, 'server.crt', server.certificate);
@@ -75,7 +77,9 @@ export async function encryptShard(shards: Shards, index: number, server: KeyedC
   ]) {
     await shards.query(index, `ALTER SYSTEM SET ${name} = '${value}'`);
   }
-  await reload(shards, index, 'ssl', 'on');
+  await shards.query(index, 'SELECT pg_reload_conf()');
+  const { raw } = new X509Certificate(server.certificate);
+  while (!(await shown(shards, index))?.equals(raw)) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** Lines in front of the shard's pg_hba.conf. */
@@ -94,15 +98,16 @@ export async function prependAccess(shards: Shards, index: number, lines: readon
   }
 }
 
-async function reload(shards: Shards, index: number, setting: string, value: string): Promise<void> {
-  await shards.query(index, 'SELECT pg_reload_conf()');
-  for (;;) {
-    // Each connection takes the setting up by itself; a new one sees what the postmaster has.
-    const client = await shards.client(index);
-    const { rows } = await client.query<Record<string, string>>(`SHOW ${setting}`);
+/** The certificate that the shard shows now; undefined while it takes no TLS. */
+async function shown(shards: Shards, index: number): Promise<Buffer | undefined> {
+  try {
+    const client = await shards.client(index, { ssl: { rejectUnauthorized: false } });
+    const { stream } = (client as unknown as { connection: { stream: TLSSocket } }).connection;
+    const raw = stream.getPeerX509Certificate()?.raw;
     await client.end();
-    if (rows[0]?.[setting] === value) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    return raw;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,8 +1,10 @@
 // Connections to real servers by TLS: who is let through, who is not, and what is said about it.
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import { createSecureContext, TLSSocket, connect as tlsConnect } from 'node:tls';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/kernel/clock.ts';
 import { PgShardProbe } from '../../../src/recovery/pg-shard-probe.ts';
@@ -14,6 +16,11 @@ import { EXPIRED, encryptShard, prependAccess, TestAuthority } from '../../suppo
 import { type Shards, startShards } from '../../support/postgres.ts';
 
 const NAMES = ['shard-0.ns.svc', '127.0.0.1'];
+const run = promisify(execFile);
+const hasOpenssl = await run('openssl', ['version']).then(
+  () => true,
+  () => false,
+);
 let shards: Shards;
 let authority: TestAuthority;
 
@@ -225,6 +232,24 @@ describe("recovery's connection to a shard", () => {
     );
     expect(rows).toEqual([{ ssl: true }]);
     await open.close();
+  });
+
+  it.skipIf(!hasOpenssl)('works with a certificate that SCRAM cannot bind to', async () => {
+    const [keyFile, certFile] = [path.join(authority.directory, 'ed.key'), path.join(authority.directory, 'ed.crt')];
+    const names = ['-subj', '/CN=ed', '-addext', 'subjectAltName=IP:127.0.0.1'];
+    const make = ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-keyout', keyFile, '-out', certFile, ...names];
+    await run('openssl', make);
+    const texts = { certificate: readFileSync(certFile, 'utf8'), privateKey: readFileSync(keyFile, 'utf8') };
+    await encryptShard(shards, 0, texts);
+    try {
+      expect(await encryptionOf(target({ mode: 'require' }))).toEqual(['t', expect.anything()]);
+      expect(await encryptionOf(target(verified(certFile)))).toEqual(['t', expect.anything()]);
+      const open = probe({ mode: 'require' });
+      while ((await open.scan()).kind !== 'answer') await new Promise((resolve) => setTimeout(resolve, 50));
+      await open.close();
+    } finally {
+      await encryptShard(shards, 0, authority.server(NAMES));
+    }
   });
 
   it('says what is wrong with a certificate', async () => {
