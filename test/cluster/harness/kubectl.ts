@@ -30,25 +30,26 @@ export async function waitFor<Value>(
 }
 
 export class Kubectl {
-  readonly #program: string;
+  /** Its path, for scripts. */
+  readonly program: string;
   readonly kubeconfig: string;
   readonly #namespace: string | undefined;
 
   constructor(program: string, kubeconfig: string, namespace?: string) {
-    this.#program = program;
+    this.program = program;
     this.kubeconfig = kubeconfig;
     this.#namespace = namespace;
   }
 
   /** The same cluster, with another namespace where a command names none. */
   inNamespace(namespace: string): Kubectl {
-    return new Kubectl(this.#program, this.kubeconfig, namespace);
+    return new Kubectl(this.program, this.kubeconfig, namespace);
   }
 
   /** The full argument list, for those who start kubectl themselves (port-forward). */
   argv(args: readonly string[]): string[] {
     const namespace = this.#namespace === undefined ? [] : ['--namespace', this.#namespace];
-    return [this.#program, '--kubeconfig', this.kubeconfig, ...namespace, ...args];
+    return [this.program, '--kubeconfig', this.kubeconfig, ...namespace, ...args];
   }
 
   /** Standard output; rejects with CommandFailed unless kubectl exits with 0. */
