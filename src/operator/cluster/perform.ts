@@ -90,12 +90,14 @@ export class Performer {
     const { cluster } = observation;
     const options = { signal };
     switch (action.kind) {
-      case 'writeClusterId':
-        await client.apply(CLUSTERS, withStatus(cluster, { ...cluster.status, clusterId: action.clusterId }), {
-          ...options,
-          subresource: 'status',
-        });
+      case 'writeClusterId': {
+        const wish = withStatus(cluster, { ...cluster.status, clusterId: action.clusterId });
+        const { resourceVersion } = cluster.metadata;
+        // Of the version that was seen and no other: a cache that lags behind our own write must not make a second id.
+        const first = { ...wish, metadata: { ...wish.metadata, resourceVersion } };
+        await orStale(first, client.apply(CLUSTERS, first, { ...options, subresource: 'status' }));
         return;
+      }
       case 'addFinalizer':
       case 'removeFinalizer':
         await this.#setFinalizer(cluster, action.kind === 'addFinalizer', signal);
