@@ -60,10 +60,13 @@ export async function withLock<Result>(
 ): Promise<Result> {
   const holderFile = path.join(folder, 'holder');
   mkdirSync(path.dirname(folder), { recursive: true });
+  let withoutHolder = 0;
   for (let attempt = 0; !tryMakeFolder(folder); attempt += 1) {
     const holder = readIdentity(holderFile);
-    // A lock without a holder is either a moment old or was left by a crash between the two calls below.
-    if (holder === undefined ? attempt > 20 : !isAlive(holder)) {
+    withoutHolder = holder === undefined ? withoutHolder + 1 : 0;
+    // A lock without a holder is either a moment old or was left by a crash between the two calls below; looks in a row
+    // are counted, as one that passes from hand to hand has a moment without a holder each time.
+    if (holder === undefined ? withoutHolder > 50 : !isAlive(holder)) {
       rmSync(folder, { recursive: true, force: true });
       continue;
     }
