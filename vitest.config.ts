@@ -24,6 +24,7 @@ export default defineConfig({
       project('crash', 1_200_000, false),
       // Brings a cluster up unless one is, or says what is skipped and why.
       project('cluster', 600_000, false, ['test/cluster/global-setup.ts']),
+      project('e2e', 900_000, false, ['test/cluster/global-setup.ts']),
     ],
   },
 });

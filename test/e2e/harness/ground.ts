@@ -17,7 +17,7 @@ const SHAPE = { name: 'shop', shards: 3, proxies: 2, gracePeriod: '15s' } as con
 const READY_TIMEOUT_MS = 300_000;
 
 const LOAD = {
-  accounts: 300,
+  accounts: 1_000,
   initialBalance: 1_000,
   clients: 10,
   legsMax: 4,

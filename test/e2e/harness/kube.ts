@@ -36,6 +36,21 @@ export interface Secret extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
+export interface PersistentVolume extends KubeObject {
+  readonly spec?: {
+    readonly local?: { readonly path: string };
+    readonly hostPath?: { readonly path: string };
+    readonly nodeAffinity?: {
+      readonly required?: {
+        readonly nodeSelectorTerms?: readonly {
+          readonly matchExpressions?: readonly { readonly values?: readonly string[] }[];
+        }[];
+      };
+    };
+  };
+}
+
+export const PERSISTENT_VOLUMES = resource<PersistentVolume>('v1', 'PersistentVolume', 'persistentvolumes', false);
 export const PODS = resource<Pod>('v1', 'Pod', 'pods');
 export const SECRETS = resource<Secret>('v1', 'Secret', 'secrets');
 export const CLAIMS = resource('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims');

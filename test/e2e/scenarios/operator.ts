@@ -36,6 +36,7 @@ async function letBack({ system }: Ground, proxy: number): Promise<void> {
 
 const takesOver: Scenario = {
   name: 'operator-takes-over',
+  kind: 'operator-takes-over',
   title: 'a proxy dies in a commit and does not come back: the operator fences, reads its log and resolves',
   kills: 1,
   needs: ['operator'],
@@ -53,6 +54,7 @@ function operatorKilledAt(point: ControlPointName, participant?: number): Scenar
   const at = `${point}${participant === undefined ? '' : `, participant ${participant}`}`;
   return {
     name: `operator-kill-${point.replace('operator.', '').replaceAll('.', '-')}`,
+    kind: 'operator-kill',
     title: `the operator SIGKILLed inside the recovery of a proxy that does not come back, at ${at}`,
     kills: 2,
     needs: ['operator'],

@@ -31,7 +31,9 @@ async function deletedByForce({ system }: Ground, proxy: number): Promise<Fault[
   const atMs = await system.deletePod(name);
   await system.untilReplaced(name, uid);
   const instance = system.instance(proxy);
-  return [{ what: `pod of ${instance} deleted by force`, atMs, kills: 1, instances: [instance] }];
+  return [
+    { what: `pod of ${instance} deleted by force`, atMs, kills: 1, instances: [instance], measures: 'proxy-death' },
+  ];
 }
 
 const anyProxy = ({ system, random }: Ground) => random.between(0, system.proxies - 1);
@@ -46,7 +48,10 @@ async function killedAt(ground: Ground, stop: Stop, skip: number): Promise<Fault
   const { atMs, signal } = await system.death(proxy, before, sinceMs);
   if (signal !== 'SIGKILL') throw new Error(`${system.proxyPod(proxy)} ended by ${signal} at ${stop.point}`);
   const instance = system.instance(proxy);
-  return [...faults, { what: `${instance} SIGKILL at ${stop.point}`, atMs, kills: 1, instances: [instance] }];
+  return [
+    ...faults,
+    { what: `${instance} SIGKILL at ${stop.point}`, atMs, kills: 1, instances: [instance], measures: 'proxy-death' },
+  ];
 }
 
 const LEAVES_DOUBT: readonly ControlPointName[] = [
@@ -62,6 +67,7 @@ function killAt(point: ControlPointName, participant?: number): Scenario {
   const stop = participant === undefined ? { point } : { point, participant };
   return {
     name: `proxy-kill-${point.replaceAll('.', '-')}${participant === undefined ? '' : `-${participant}`}`,
+    kind: 'proxy-kill',
     title: `proxy process SIGKILL at ${point}${participant === undefined ? '' : `, participant ${participant}`}`,
     kills: 1,
     needs: [],
@@ -84,6 +90,7 @@ const KILL_AT = [
 
 const killRandom: Scenario = {
   name: 'proxy-kill-random',
+  kind: 'proxy-kill',
   title: 'proxy process SIGKILL at a random moment',
   kills: 1,
   needs: [],
@@ -97,12 +104,13 @@ const killRandom: Scenario = {
     await system.killProcess(proxy);
     const { atMs } = await system.death(proxy, before, sinceMs);
     const instance = system.instance(proxy);
-    return [...faults, { what: `${instance} SIGKILL`, atMs, kills: 1, instances: [instance] }];
+    return [...faults, { what: `${instance} SIGKILL`, atMs, kills: 1, instances: [instance], measures: 'proxy-death' }];
   },
 };
 
 const killInRecovery: Scenario = {
   name: 'proxy-kill-in-recovery',
+  kind: 'proxy-kill-in-recovery',
   title: 'proxy SIGKILL after the decision, and again inside its recovery',
   kills: 2,
   needs: [],
@@ -132,6 +140,7 @@ const killInRecovery: Scenario = {
 
 const forceDelete: Scenario = {
   name: 'proxy-force-delete',
+  kind: 'proxy-force-delete',
   title: 'proxy pod deleted with --force',
   kills: 1,
   needs: [],
@@ -146,6 +155,7 @@ const forceDelete: Scenario = {
 
 const volumeLost: Scenario = {
   name: 'proxy-volume-lost',
+  kind: 'proxy-volume-lost',
   title: "proxy pod deleted together with its log's volume",
   kills: 1,
   needs: [],
@@ -157,12 +167,21 @@ const volumeLost: Scenario = {
     await holdOne(ground, proxy, stop);
     const atMs = await system.deletePodAndVolume(proxy);
     const instance = system.instance(proxy);
-    return [{ what: `${instance} and its volume deleted at ${stop.point}`, atMs, kills: 1, instances: [instance] }];
+    return [
+      {
+        what: `${instance} and its volume deleted at ${stop.point}`,
+        atMs,
+        kills: 1,
+        instances: [instance],
+        measures: 'volume-lost',
+      },
+    ];
   },
 };
 
 const allAtOnce: Scenario = {
   name: 'proxies-all-at-once',
+  kind: 'proxies-all-at-once',
   title: 'all proxies deleted by force at once',
   kills: 2,
   needs: [],

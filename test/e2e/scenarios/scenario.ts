@@ -24,11 +24,18 @@ export interface Fault {
   readonly kills: number;
   /** Proxies whose runs ended with it. */
   readonly instances: readonly string[];
+  /** Which of the numbers at the end it is one of. */
+  readonly measures?: Measure;
 }
+
+/** proxy-death: one proxy dies once, and another lives · volume-lost: its log is gone with it. */
+export type Measure = 'proxy-death' | 'volume-lost';
 
 export interface Scenario {
   /** For `--scenario`, e.g. `proxy-force-delete`. */
   readonly name: string;
+  /** Scenarios of one kind stand in for each other in a short run. */
+  readonly kind: string;
   /** In words, for people. */
   readonly title: string;
   /** How many kills it makes at least, for planning a run. */

@@ -11,6 +11,7 @@ async function heldOn(ground: Ground, proxy: number): Promise<number[]> {
 
 const shardBetween: Scenario = {
   name: 'shard-between-prepare-and-commit',
+  kind: 'shard-between-prepare-and-commit',
   title: "a shard's pod deleted by force between PREPARE and COMMIT PREPARED",
   kills: 1,
   needs: [],
@@ -31,6 +32,7 @@ const shardBetween: Scenario = {
 
 const shardAndProxy: Scenario = {
   name: 'shard-and-proxy',
+  kind: 'shard-and-proxy',
   title: 'a shard and the proxy that drives a commit on it deleted by force together',
   kills: 2,
   needs: [],
