@@ -121,11 +121,16 @@ describe.skipIf(noCluster)('with Helm', () => {
 
   it('an upgrade of the operator upgrades the CRD too, while clients go on', async () => {
     const before = await shop.kubectl.value('pod', '.items[*].metadata.uid');
+    const password = await shop.kubectl.value('secret bank-user-app', '.data.password');
+    const env = `PGPASSWORD=${Buffer.from(password, 'base64').toString()}`;
+    const client = `for i in $(seq 100); do psql -qAt -h bank -U app -d app -c 'SELECT 1' || exit 1; sleep 0.1; done`;
+    const served = shop.kubectl.try(['exec', 'bank-shard-0-0', '--', 'env', env, 'sh', '-c', client]);
     const helm = helmIn(ops.name);
     const args = ['upgrade', 'ops', OPERATOR_CHART, '--wait', '--timeout', '120s', ...TAKE_CRD];
     await helm.run([...args, ...operatorValues({ logLevel: 'debug' })]);
     expect(await cluster.kubectl.value(CRD, COLUMNS)).toContain('Message');
     expect(await helm.run(['test', 'ops'])).toMatch(/Phase:\s+Succeeded/);
+    expect(await served).toMatchObject({ code: 0, stdout: '1\n'.repeat(100) });
     expect(await shop.kubectl.value('pod', '.items[*].metadata.uid')).toBe(before);
   });
 

@@ -5,10 +5,10 @@ import type { Folders } from './folders.ts';
 import { RECIPES } from './programs.ts';
 import type { Report } from './report.ts';
 
-/** The path of a helm program. Rejects when it has to be built and Go fails. */
+/** The path of a helm of version 4, whose flags the tests use. Rejects when it has to be built and Go fails. */
 export async function ensureHelm(folders: Folders, report: Report): Promise<string> {
   const found = onPath('helm');
-  if (found !== undefined) return found;
+  if (found !== undefined && (await run([found, 'version', '--short'])).startsWith('v4.')) return found;
   const recipes = RECIPES.filter(({ module }) => module === 'helm');
   return (await ensureRecipes(recipes, folders, report)).program('helm');
 }
