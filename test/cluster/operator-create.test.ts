@@ -104,9 +104,9 @@ describe.skipIf(noCluster)('a cluster made by the operator', () => {
     await kubectl.waitForValue('cm bank-shard-0', '.data.pg_hba\\.conf', (value) => value.includes('scram-sha-256'));
   });
 
-  it('takes a reloadable setting over without a restart, and a new pool size without dropping a client', async () => {
+  it('takes a reloadable setting over without a restart, and a new limit of the pool too', async () => {
     const before = await kubectl.run(['get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}']);
-    await merge({ postgres: { parameters: { work_mem: '7MB' } }, proxy: { pool: { size: 18 } } });
+    await merge({ postgres: { parameters: { work_mem: '7MB' } }, proxy: { pool: { queueMax: 5_000 } } });
     await waitForReady(kubectl, CLUSTER);
     const shown = await kubectl.run([
       'exec',

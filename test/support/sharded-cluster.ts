@@ -65,6 +65,9 @@ export function desiredInput(cluster: ShardedCluster, more: Partial<DesiredInput
     clusterId: 'k3x9q',
     operatorImage: 'atomshard:0.1.0',
     proxyReplicas: cluster.spec.proxy.replicas,
+    placement:
+      cluster.spec.shards.external?.map(({ name }) => name) ??
+      Array.from({ length: cluster.spec.shards.count ?? 0 }, (_, index) => `shard-${index}`),
     stoppedShards: new Set(),
     preparedFloor: new Map(),
     superuser: 'postgres',

@@ -104,8 +104,8 @@ export interface PostgresTls {
  */
 export interface Shards {
   /**
-   * How many shards the operator makes, named shard-0, shard-1 and so on. It can grow; existing rows are not
-   * moved.
+   * How many shards the operator makes, named shard-0, shard-1 and so on. More are used once no shard has a
+   * table, because rows cannot be moved yet; status.placement names those in use.
    */
   readonly count?: number;
   /**
@@ -655,6 +655,11 @@ export interface ShardedClusterStatus {
   readonly lastRecovery?: StatusLastRecovery;
   /** Transactions that nobody could end, the first 100; kubectl atomshard resolve ends one. */
   readonly heldTransactions?: readonly StatusHeldTransaction[];
+  /**
+   * Names of the shards over which rows are spread now, in their order. Rows are not moved yet, so this follows
+   * the spec only while no shard has a table; until then proxies go on with these shards.
+   */
+  readonly placement?: readonly string[];
   /** Shards that are no longer in the spec. They are stopped, and their volumes stay. */
   readonly retiredShards?: readonly StatusRetiredShard[];
 }

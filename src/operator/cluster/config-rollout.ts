@@ -52,7 +52,7 @@ export function rollOutShardConfig(
   const mark = parameters?.[CONFIGURATION_SETTING];
   if (mark === undefined || pod === undefined || isLeaving(pod)) return DONE;
   if (look.kind !== 'seen') return strugglingRollout(name, pod, mark);
-  const { differences, pendingRestart, fileBehind, configurationFaults } = look.facts;
+  const { differences, pendingRestart, fileBehind, configurationFaults, certificateBehind = false } = look.facts;
   const nudged = pod.metadata.annotations?.[ANNOTATIONS.reloadHash] === mark;
   const wait = (reason: string, message: string, calm: readonly CalmAction[]): Rollout => ({
     calm: nudged ? calm : [nudge(pod, mark)],
@@ -67,7 +67,13 @@ export function rollOutShardConfig(
   }
   // What ALTER SYSTEM overrides no reload changes; it is a problem of its own.
   const reloadable = differences.filter(({ needsRestart, overriddenBy }) => !needsRestart && overriddenBy === null);
-  if (reloadable.length === 0 && pendingRestart.length === 0) return DONE;
+  if (reloadable.length === 0 && pendingRestart.length === 0) {
+    if (!certificateBehind) return DONE;
+    // Until then it shows the certificate before, which ends, or whose CA is forgotten.
+    return wait('ShardReloading', `${name} has not read its new certificate yet`, [
+      { kind: 'reloadShard', shard: name },
+    ]);
+  }
   const names = [...reloadable.map((each) => each.name), ...pendingRestart].filter(
     (each) => each !== CONFIGURATION_SETTING,
   );

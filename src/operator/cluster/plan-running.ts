@@ -10,6 +10,7 @@ import { isApplied } from './is-applied.ts';
 import { createMissingSecrets, ownMadeSecrets } from './made-secrets.ts';
 import { objectsToApply } from './objects-to-apply.ts';
 import type { Observation } from './observation.ts';
+import { placementOf } from './placement.ts';
 import type { Surroundings } from './plan.ts';
 import { nothing } from './plan-nothing.ts';
 import { planProgram } from './plan-program.ts';
@@ -28,21 +29,33 @@ export function planRunning(
 ): Plan {
   const stopping = goal === 'stop';
   const wanted = stopping ? 0 : observation.cluster.spec.proxy.replicas;
+  const placement = placementOf(observation);
   const mayDrain = notWell(observation).length === 0;
   const sizing = sizeProxies(observation, recovery, { wanted, stopping, mayDrain });
-  const input = inputOf(observation, recovery, surroundings, clusterId, { sizing, stopping });
+  const course = { sizing, stopping, placement: placement.recorded };
+  const input = inputOf(observation, recovery, surroundings, clusterId, course);
   if (goal === 'paused') return { ...nothing(goal), input };
   const desired = desiredObjects(input);
   const storage = planStorage(observation, desired);
   const program = planProgram(observation, input);
-  const retired = retireShards(observation, recovery, program.configSha256);
+  const retired = retireShards(observation, recovery, {
+    placement: input.placement,
+    configSha256: program.configSha256,
+  });
   const replacement = nextReplacement(observation, recovery, program.restarts);
   // While a smaller number of proxies drains, nobody else is disturbed.
   const leaving = sizing.waiting.length > 0;
-  const waiting = [...sizing.waiting, ...program.waiting, ...retired.waiting, ...replacement.waiting];
+  const waiting = [
+    ...placement.waiting,
+    ...sizing.waiting,
+    ...program.waiting,
+    ...retired.waiting,
+    ...replacement.waiting,
+  ];
   const calm = [
     ...addFinalizer(observation),
     ...createMissingSecrets(observation, surroundings.newPassword),
+    ...placement.calm,
     ...ownMadeSecrets(observation),
     ...surroundings.certificates(observation),
     ...objectsToApply(observation, input, desired, storage.heldBack),
@@ -58,7 +71,7 @@ export function planRunning(
     ...nothing(goal),
     calm,
     disruptive,
-    settled: idle && isApplied(observation, desired) && isSettled(observation, { sizing, stopping }),
+    settled: idle && isApplied(observation, desired) && isSettled(observation, course),
     waiting,
     pendingRestart: replacement.pending,
     input,
@@ -68,6 +81,7 @@ export function planRunning(
 interface Course {
   readonly sizing: ProxySizing;
   readonly stopping: boolean;
+  readonly placement: readonly string[] | undefined;
 }
 
 function addFinalizer({ cluster }: Observation): CalmAction[] {
@@ -79,16 +93,17 @@ function inputOf(
   { gates }: RecoveryFindings,
   { operatorImage, operatorPeers, monitoringKinds }: Surroundings,
   clusterId: string,
-  { sizing, stopping }: Course,
+  { sizing, stopping, placement }: Course,
 ): DesiredInput {
   const { cluster, secrets } = observation;
   const { users, admin, resolver, superuser } = loginsOf(cluster, secrets);
-  const known = users !== undefined && admin !== undefined && resolver !== undefined;
+  const known = users !== undefined && admin !== undefined && resolver !== undefined && placement !== undefined;
   return {
     cluster,
     clusterId,
     operatorImage,
     proxyReplicas: sizing.replicas,
+    placement: placement ?? [],
     stoppedShards: stopping && sizing.allGone ? stoppable(observation, gates.restart) : new Set(),
     preparedFloor: preparedFloor(observation, gates.maxPreparedFloor),
     superuser: superuser?.name ?? SUPERUSER,

@@ -5,16 +5,22 @@ import { CLAIMS } from './kinds.ts';
 import type { Observation } from './observation.ts';
 import { scale } from './scale.ts';
 
-/** `configSha256`: of the configuration that no longer names the shards. */
+/** Which shards proxies use. */
+export interface InUse {
+  readonly placement: readonly string[];
+  /** Of the configuration with this placement. */
+  readonly configSha256: string | undefined;
+}
+
 export function retireShards(
   { shards, proxies }: Observation,
   { gates }: RecoveryFindings,
-  configSha256: string | undefined,
+  { placement, configSha256 }: InUse,
 ): { readonly calm: readonly CalmAction[]; readonly waiting: readonly Waiting[] } {
   const calm: CalmAction[] = [];
   const waiting: Waiting[] = [];
   for (const { name, kind, statefulSet } of shards) {
-    if (kind !== 'retired' || (statefulSet?.spec?.replicas ?? 0) === 0) continue;
+    if (kind !== 'retired' || placement.includes(name) || (statefulSet?.spec?.replicas ?? 0) === 0) continue;
     const using = proxies.filter(
       ({ pod, look }) =>
         pod !== undefined &&

@@ -31,6 +31,7 @@ export function statusOf(input: StatusInput): ShardedClusterStatus {
     message: messageOf(input, judgements),
     selector: selectorText(selectorOf(name, 'proxy')),
     ...(clusterId === undefined ? {} : { clusterId }),
+    ...placementRow(input),
     shardsReady: `${rows.filter((row) => row.ready).length}/${kept.length}`,
     proxiesReady: `${ready}/${wanted}`,
     proxyReplicas: proxySet?.status?.replicas ?? 0,
@@ -42,6 +43,13 @@ export function statusOf(input: StatusInput): ShardedClusterStatus {
     ...(held.length === 0 ? {} : { heldTransactions: held }),
     ...(retired.length === 0 ? {} : { retiredShards: retired }),
   };
+}
+
+/** What was known stays known while the operator cannot tell, e.g. in a deletion. */
+function placementRow({ plan, before }: StatusInput): Pick<ShardedClusterStatus, 'placement'> {
+  const known =
+    plan.input === undefined || plan.input.placement.length === 0 ? before?.placement : plan.input.placement;
+  return known === undefined ? {} : { placement: known };
 }
 
 /** Was Ready for this very generation, and somebody has not been asked since this process began. */

@@ -32,6 +32,8 @@ export interface DesiredInput {
   readonly operatorImage: string;
   /** Pods that the proxies' set shall have now: other than spec.proxy.replicas while one drains, 0 when stopped. */
   readonly proxyReplicas: number;
+  /** Logical names of the shards over which rows are spread, in order: those that proxies know. */
+  readonly placement: readonly string[];
   /** Logical names of shards whose set shall have no pod now. */
   readonly stoppedShards: ReadonlySet<string>;
   /**

@@ -110,6 +110,11 @@ export function shardName(index: number): string {
   return `shard-${index}`;
 }
 
+/** The inverse of {@link shardName}. */
+export function shardIndex(name: string): number {
+  return Number(name.slice('shard-'.length));
+}
+
 /** Where proxies and operator reach a shard that the operator makes. */
 export function shardHost(cluster: string, namespace: string, index: number): string {
   return `${shardNames(cluster, index).set}.${namespace}.svc`;

@@ -7,7 +7,7 @@ import type { ShardingTable, ShardsExternal } from '../api/sharded-cluster.gener
 import { SECRETS } from '../cluster/kinds.ts';
 import type { DesiredInput, DesiredObject, PlainObject, ProxyLogins } from './desired-input.ts';
 import { ownedMeta } from './labels.ts';
-import { ADMIN_DATABASE, clusterNames, HTTP_PORT, POSTGRES_PORT, PROXY_PATHS, shardHost, shardName } from './names.ts';
+import { ADMIN_DATABASE, clusterNames, HTTP_PORT, POSTGRES_PORT, PROXY_PATHS, shardHost, shardIndex } from './names.ts';
 
 /** Key of the file in its Secret. */
 export const PROXY_CONFIG_KEY = 'proxy.yaml';
@@ -41,16 +41,21 @@ function externalShard(shard: ShardsExternal): PlainObject {
   return { name: shard.name, host: shard.host, port: shard.port, database: shard.database, tls };
 }
 
-function shards({ cluster }: DesiredInput): PlainObject[] {
+/** Those of the placement: a bucket's shard follows from its place in this list, so that another list would lose rows. */
+function shards({ cluster, placement }: DesiredInput): PlainObject[] {
   const { metadata, spec } = cluster;
-  if (spec.shards.external !== undefined) return spec.shards.external.map(externalShard);
+  const { external } = spec.shards;
+  if (external !== undefined) {
+    const known = new Map(external.map((shard) => [shard.name, shard]));
+    return placement.flatMap((name) => known.get(name) ?? []).map(externalShard);
+  }
   const tls =
     spec.postgres.tls.mode === 'Require'
       ? { mode: 'verify-full', caFile: `${PROXY_PATHS.shardCa}/ca.crt` }
       : { mode: 'disable' };
-  return Array.from({ length: spec.shards.count ?? 0 }, (_, index) => ({
-    name: shardName(index),
-    host: shardHost(metadata.name, metadata.namespace, index),
+  return placement.map((name) => ({
+    name,
+    host: shardHost(metadata.name, metadata.namespace, shardIndex(name)),
     port: POSTGRES_PORT,
     database: spec.postgres.database,
     tls,
@@ -109,8 +114,10 @@ export function proxyConfiguration(input: DesiredInput, logins: ProxyLogins): Pl
   };
 }
 
-/** The file's text; undefined while passwords are missing. */
+/** The file's text; undefined while passwords are missing, or a shard that has rows is no longer described. */
 export function proxyConfigText(input: DesiredInput): string | undefined {
+  const known = input.cluster.spec.shards.external?.map(({ name }) => name);
+  if (known !== undefined && input.placement.some((name) => !known.includes(name))) return undefined;
   if (input.logins === undefined) return undefined;
   const text = stringify(proxyConfiguration(input, input.logins), { lineWidth: 0, aliasDuplicateObjects: false });
   return `# Written by the operator: change the ShardedCluster instead.\n${text}`;

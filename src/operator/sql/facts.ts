@@ -103,6 +103,10 @@ export interface ShardFacts {
   /** Client backends of all databases at this moment. */
   readonly connections: number;
   readonly prepared: PreparedFacts;
+  /** Tables of users in the shard's database; while there are none, no row can be in the wrong place. */
+  readonly tables: number;
+  /** The certificate file is newer than what the server has read; PostgreSQL reads it at a reload. Made shards only. */
+  readonly certificateBehind?: boolean;
   /** Names of settings that only a restart makes as desired, sorted. Useless while configurationFaults are there. */
   readonly pendingRestart: readonly string[];
   /** Empty: the running server has everything as desired; that is the proof of a reload. */

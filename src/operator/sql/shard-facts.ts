@@ -26,6 +26,12 @@ const LOOK = `
          current_setting('max_prepared_transactions') AS max_prepared_transactions,
          current_setting('max_connections') AS max_connections,
          (SELECT sum(numbackends)::text FROM pg_catalog.pg_stat_database WHERE datid <> 0) AS connections,
+         (SELECT count(*)::text FROM pg_catalog.pg_class AS class
+           WHERE relkind IN ('r', 'p', 'f') AND relpersistence <> 't'
+             AND relnamespace NOT IN (SELECT oid FROM pg_catalog.pg_namespace
+                                       WHERE nspname IN ('pg_catalog', 'information_schema') OR nspname LIKE 'pg\\_toast%')
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
+                              WHERE classid = 'pg_class'::regclass AND objid = class.oid AND deptype = 'e')) AS tables,
          (SELECT coalesce(json_agg(json_build_array(gid, (extract(epoch FROM prepared) * 1000)::int8,
                                                     database = current_database())), '[]')::text
             FROM pg_catalog.pg_prepared_xacts) AS prepared,
@@ -45,6 +51,15 @@ const LOOK = `
          (extract(epoch FROM clock_timestamp()) * 1000)::int8::text AS now_ms,
          pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')
            AND pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'SELECT') AS sees_files`;
+
+/**
+ * For shards that the operator makes, as their superuser: nobody else may look at files. Times of files have whole
+ * seconds, so that one reload too many is asked for rather than one too few.
+ */
+const LOOK_AT_MADE = `${LOOK},
+         current_setting('ssl') = 'on' AND coalesce((
+           SELECT modification >= date_trunc('second', pg_catalog.pg_conf_load_time())
+             FROM pg_catalog.pg_stat_file(current_setting('ssl_cert_file'), true)), false) AS certificate_behind`;
 
 /**
  * The files as they are on the disk now; the last line of a name counts. "Could not be applied" is said of a value that is
@@ -69,7 +84,10 @@ interface SettingRow {
 /** Looks once. Reads only, takes no lock that anybody waits for, and answers on a standby as well. */
 export async function lookAtShard(session: SqlSession, question: ShardQuestion): Promise<Asked<ShardFacts>> {
   const names = Object.keys(question.parameters ?? {});
-  const asked = await session.run(LOOK, [names, question.parameters !== null]);
+  const asked = await session.run(question.parameters === null ? LOOK : LOOK_AT_MADE, [
+    names,
+    question.parameters !== null,
+  ]);
   if (asked.kind === 'failed') return asked;
   const row = rowsByName(asked.value)[0] ?? new Map<string, string | null>();
   const text = (column: string) => row.get(column) ?? '';
@@ -86,9 +104,11 @@ export async function lookAtShard(session: SqlSession, question: ShardQuestion):
     maxConnections: Number(text('max_connections')),
     connections: Number(text('connections')),
     prepared: preparedFacts(question.clusterId, prepared),
+    tables: Number(text('tables')),
     pendingRestart:
       question.parameters === null ? (JSON.parse(text('pending_restart')) as string[]) : waitingForRestart(differences),
     differences,
+    ...(question.parameters === null ? {} : { certificateBehind: text('certificate_behind') === 't' }),
     configurationLoadedMs: Number(text('configuration_loaded_ms')),
     startedMs: Number(text('started_ms')),
     nowMs: Number(text('now_ms')),

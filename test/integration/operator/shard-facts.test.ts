@@ -8,6 +8,7 @@ import { reloadShard } from '../../../src/operator/sql/reload.ts';
 import { lookAtShard } from '../../../src/operator/sql/shard-facts.ts';
 import { SqlSession } from '../../../src/operator/sql/sql-session.ts';
 import { renderGid } from '../../../src/transaction/gid.ts';
+import { encryptShard, TestAuthority } from '../../support/certificates.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
 
 const CLUSTER = 'k3x9q';
@@ -93,6 +94,26 @@ describe('a look at a shard', () => {
     ]);
     expect(prepared.oldestMs).toBe(prepared.runs[0]?.oldestMs);
     expect(prepared.oldestForeignMs).toBeGreaterThanOrEqual(prepared.oldestMs ?? Infinity);
+  });
+
+  it('says that the certificate on the disk is newer than the one that the server has read, until it is reloaded', async () => {
+    using authority = new TestAuthority();
+    const made = { clusterId: CLUSTER, parameters: {} };
+    const reloaded = () =>
+      until(async () => {
+        await reloadShard(session);
+        return (await look(made)).certificateBehind === false;
+      });
+    expect((await look(made)).certificateBehind).toBe(false);
+    await encryptShard(shards, 0, authority.server(['127.0.0.1']));
+    await reloaded();
+    const { certificate } = authority.server(['127.0.0.1']);
+    await writeFile(path.join(shards.shard(0).dataDirectory, 'server.crt'), certificate);
+    expect((await look(made)).certificateBehind).toBe(true);
+    expect((await look()).certificateBehind).toBeUndefined();
+    await reloaded();
+    await shards.query(0, 'ALTER SYSTEM RESET ALL');
+    await reloadShard(session);
   });
 
   it('asks a server whose file is somebody else’s about no setting', async () => {

@@ -259,12 +259,64 @@ describe('volumes of the same name', () => {
   });
 });
 
-describe('fewer shards', () => {
-  it('stops the one that left when no proxy uses it any more, and keeps its volume', () => {
+describe('another number of shards', () => {
+  const counted = (world: SimulatedCluster, count: number) =>
+    world.spec((spec) => Object.assign(block(spec, 'shards'), { count, turndown: 'Immediate' }));
+  const knownToProxies = (world: SimulatedCluster) =>
+    [...world.configText.matchAll(/- name: (shard-\d+)/g)].map(([, name]) => name);
+  const steps = (world: SimulatedCluster, count: number) => {
+    for (let done = 0; done < count; done += 1) world.step();
+  };
+
+  it('is used by the proxies while no shard has a table', () => {
     const world = running();
-    world.spec((spec) => Object.assign(block(spec, 'shards'), { count: 1, turndown: 'Immediate' }));
+    counted(world, 3);
     world.settle();
-    for (let count = 0; count < 5; count += 1) world.step();
+    expect(knownToProxies(world)).toEqual(['shard-0', 'shard-1', 'shard-2']);
+  });
+
+  it('never changes where rows are looked for: proxies keep the former shards, and the reason is told', () => {
+    const world = running();
+    world.tables = 1;
+    counted(world, 3);
+    steps(world, 20);
+    expect(world.readyPods('bank-shard')).toHaveLength(3);
+    expect(knownToProxies(world)).toEqual(['shard-0', 'shard-1']);
+    const { settled, waiting } = world.planNow();
+    expect(settled).toBe(false);
+    expect(waiting[0]?.message).toContain('whose rows this version cannot move');
+  });
+
+  it('does not stop a shard that has rows, whatever the spec says', () => {
+    const world = running();
+    world.tables = 1;
+    counted(world, 1);
+    steps(world, 20);
+    expect(world.readyPods('bank-shard')).toHaveLength(2);
+    expect(knownToProxies(world)).toEqual(['shard-0', 'shard-1']);
+  });
+
+  it('is remembered by the volumes: a cluster made again with another number looks for rows where they were', () => {
+    const world = running();
+    world.tables = 1;
+    world.delete();
+    world.settle();
+    const again = new SimulatedCluster();
+    for (const [key, object] of world.objects) {
+      if (key.startsWith('PersistentVolumeClaim/') || /^Secret\/bank-(internal|superuser|user)/.test(key))
+        again.objects.set(key, object);
+    }
+    again.tables = 1;
+    counted(again, 3);
+    steps(again, 30);
+    expect(knownToProxies(again)).toEqual(['shard-0', 'shard-1']);
+  });
+
+  it('stops a shard that left when no proxy uses it any more, and keeps its volume', () => {
+    const world = running();
+    counted(world, 1);
+    world.settle();
+    steps(world, 5);
     expect(world.pods.has('bank-shard-1-0')).toBe(false);
     expect(world.objects.has('PersistentVolumeClaim/data-bank-shard-1-0')).toBe(true);
     expect(world.objects.has('StatefulSet/bank-shard-1')).toBe(true);

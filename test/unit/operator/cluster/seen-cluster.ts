@@ -22,6 +22,7 @@ export const SHARD_FACTS: ShardFacts = {
   dataChecksums: true,
   maxPreparedTransactions: 200,
   maxConnections: 400,
+  tables: 0,
   connections: 3,
   prepared: { count: 0, ours: 0, runs: [], foreign: 0, oldestMs: null, oldestForeignMs: null },
   pendingRestart: [],

@@ -41,6 +41,8 @@ export class SimulatedCluster {
   readonly missingImages = new Set<string>();
   readonly done: string[] = [];
   gone = false;
+  /** On each shard. */
+  tables = 0;
   readonly #certificates = new Certificates();
   #steps = 0;
   #versions = 0;
@@ -151,7 +153,7 @@ export class SimulatedCluster {
         overriddenBy: null,
       }));
     const pendingRestart = differences.filter(({ needsRestart }) => needsRestart).map((each) => each.name);
-    return [[logical, seen({ ...SHARD_FACTS, differences, pendingRestart })]];
+    return [[logical, seen({ ...SHARD_FACTS, tables: this.tables, differences, pendingRestart })]];
   }
 
   #proxyLook(name: string, pod: SimulatedPod): [string, Look<ProxyFacts>][] {
@@ -235,9 +237,14 @@ export class SimulatedCluster {
     return this.#input === undefined ? {} : shardParameters(this.#input, index);
   }
 
-  #configNow(): string {
+  /** The proxies' configuration as it is in its Secret. */
+  get configText(): string {
     const secret = this.objects.get('Secret/bank-proxy-config') as { data?: Record<string, string> } | undefined;
-    return proxyConfigSha256(Buffer.from(secret?.data?.[PROXY_CONFIG_KEY] ?? '', 'base64').toString('utf8'));
+    return Buffer.from(secret?.data?.[PROXY_CONFIG_KEY] ?? '', 'base64').toString('utf8');
+  }
+
+  #configNow(): string {
+    return proxyConfigSha256(this.configText);
   }
 
   #runSets(): void {

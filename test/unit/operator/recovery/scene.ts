@@ -104,6 +104,7 @@ function shardFacts(runs: readonly PreparedOfRun[], foreign: number, nowMs: numb
   return {
     ...{ version: 180_004, primary: true, systemIdentifier: '7001', dataChecksums: true },
     ...{ maxPreparedTransactions: 100, maxConnections: 100, connections: 3 },
+    tables: 0,
     prepared: { count: ours + foreign, ours, runs, foreign, oldestMs, oldestForeignMs: foreign > 0 ? nowMs - 1 : null },
     ...{ pendingRestart: [], differences: [], fileBehind: false, configurationFaults: [] },
     ...{ configurationLoadedMs: 0, startedMs: 0, nowMs },
