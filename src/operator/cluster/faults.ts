@@ -15,7 +15,9 @@ const SERVER_VERSION_MIN = 140_005;
 export function problemsOf(observation: Observation): Problem[] {
   const { children, secrets, nowMs, cluster, applyProblem } = observation;
   const { pods, claims, statefulSets, events } = children;
-  const findings = [...secrets.values()].map(({ finding }) => finding);
+  // One of ours that is not there is made in this very round.
+  const missed = [...secrets.values()].filter(({ origin, secret }) => origin === 'user' || secret !== undefined);
+  const findings = missed.map(({ finding }) => finding);
   const surroundings = diagnose({ pods, claims, statefulSets, events, secrets: findings, nowMs });
   const explained = new Set(surroundings.map(({ of }) => keyOf(of)));
   const stopped = cluster.spec.shutdown || cluster.metadata.deletionTimestamp !== undefined;
