@@ -6,7 +6,7 @@ import { type Judgement, judge, listed, problemText } from './conditions.ts';
 import { isInForce } from './settled.ts';
 import type { StatusInput } from './status-input.ts';
 import { heldRows, lastRecoveryOf, proxyRows, retiredRows, shardRow, timeText } from './status-rows.ts';
-import { isProxyReady } from './wellness.ts';
+import { isPodReady, isProxyReady } from './wellness.ts';
 
 type Phase = NonNullable<ShardedClusterStatus['phase']>;
 
@@ -52,18 +52,21 @@ function placementRow({ plan, before }: StatusInput): Pick<ShardedClusterStatus,
   return known === undefined ? {} : { placement: known };
 }
 
-/** Was Ready for this very generation, and somebody has not been asked since this process began. */
-function isWarmingUp({ observation, plan, before }: StatusInput): boolean {
+/**
+ * Was Ready for this very generation, Kubernetes sees nothing wrong, and somebody has not been asked since this process began.
+ * A pod that is not ready is no such case: it is another one than was asked before.
+ */
+function isWarmingUp({ observation, plan, problems, before }: StatusInput): boolean {
   const { cluster, shards, proxies } = observation;
   if (before?.phase !== 'Ready' || before.observedGeneration !== cluster.metadata.generation) return false;
-  if (plan.goal !== 'run' || plan.refused !== undefined) return false;
+  if (plan.goal !== 'run' || plan.refused !== undefined || problems.length > 0) return false;
+  const kept = shards.filter(({ kind }) => kind !== 'retired');
+  const wanted = proxies.filter(({ ordinal }) => ordinal < cluster.spec.proxy.replicas);
+  const pods = [...kept.filter(({ kind }) => kind !== 'external'), ...wanted];
+  if (!pods.every(({ pod }) => isPodReady(pod))) return false;
   return (
-    shards.some(
-      ({ kind, pod, look, setup }) =>
-        kind !== 'retired' &&
-        (kind === 'external' || pod !== undefined) &&
-        (look.kind === 'never' || (look.kind === 'seen' && setup.kind === 'due')),
-    ) || proxies.some(({ pod, look }) => pod !== undefined && look.kind === 'never')
+    kept.some(({ look, setup }) => look.kind === 'never' || (look.kind === 'seen' && setup.kind === 'due')) ||
+    wanted.some(({ look }) => look.kind === 'never')
   );
 }
 

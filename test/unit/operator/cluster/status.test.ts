@@ -130,6 +130,14 @@ describe('Ready', () => {
     const before = statusWith();
     const blind = { shards: [shardSeen(0, { look: { kind: 'never' } }), shardSeen(1)] };
     expect(statusWith({ observation: blind, input: { before } })).toBe(before);
+    // Another pod than the one that was asked, or a fault that needs no question: told at once.
+    const pod = { metadata: { name: 'bank-shard-0-0', uid: 'new' }, status: { conditions: [] } };
+    const replaced = { shards: [shardSeen(0, { look: { kind: 'never' }, pod }), shardSeen(1)] };
+    expect(conditionOf(statusWith({ observation: replaced, input: { before } }), 'Ready').status).toBe('False');
+    const finding = { name: 's', path: 'spec.x', requiredKeys: ['password'], keys: null };
+    const secrets = new Map([['s', { finding, origin: 'user' as const, secret: undefined }]]);
+    const waiting = { shards: [shardSeen(0, { setup: { kind: 'due' } }), shardSeen(1)], secrets };
+    expect(conditionOf(statusWith({ observation: waiting, input: { before } }), 'Degraded').status).toBe('True');
     const newGeneration = statusWith({ observation: blind, input: { before }, generation: 2 });
     expect(conditionOf(newGeneration, 'Ready').status).toBe('False');
   });
