@@ -4,8 +4,8 @@ import { Agent, request as httpsRequest } from 'node:https';
 import type { Access, AccessSource, TlsMaterial } from './access.ts';
 import { type KubeAnswer, type KubeRequest, type Transport, TransportFailure } from './transport.ts';
 
-/** Watches hold one each; calls beyond wait for a free one. */
-const SOCKETS_MAX = 64;
+/** Watches hold one each, eleven a namespace and one for each Secret of a user's; calls beyond would wait for ever. */
+const SOCKETS_MAX = 2_048;
 /** A peer that is gone without a word is noticed this long after it, plus ten probes of one second (libuv's constants). */
 const TCP_KEEP_ALIVE_MS = 15_000;
 const UNAUTHORIZED = 401;
