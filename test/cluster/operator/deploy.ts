@@ -29,8 +29,25 @@ export async function deployOperator(kubectl: Kubectl, namespace: string, option
   await kubectl.run(['rollout', 'status', `deployment/${NAME}`, '--timeout=90s']);
 }
 
+const rights = (): { watched: object[]; own: object[] } =>
+  parse(readFileSync(RBAC_FILE, 'utf8')) as { watched: object[]; own: object[] };
+
+/** What an operator that runs in `operatorNamespace` may do in another one that it watches. */
+export function rightsIn(namespace: string, operatorNamespace: string): object[] {
+  const metadata = { name: NAME, namespace, labels: LABELS };
+  return [
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata, rules: rights().watched },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata,
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: NAME },
+      subjects: [{ kind: 'ServiceAccount', name: NAME, namespace: operatorNamespace }],
+    },
+  ];
+}
+
 function operatorObjects(namespace: string, { image, args = [], replicas = 1 }: DeployOptions): object[] {
-  const rights = parse(readFileSync(RBAC_FILE, 'utf8')) as { watched: object[]; own: object[] };
   const metadata = { name: NAME, namespace, labels: LABELS };
   return [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
@@ -38,7 +55,7 @@ function operatorObjects(namespace: string, { image, args = [], replicas = 1 }: 
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'Role',
       metadata,
-      rules: [...rights.watched, ...rights.own],
+      rules: [...rights().watched, ...rights().own],
     },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
