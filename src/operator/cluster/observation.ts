@@ -37,7 +37,8 @@ export interface ShardObservation {
 export type ShardSetupState =
   /** Not tried since the operator started, or what is wanted changed since. */
   | { readonly kind: 'due' }
-  | { readonly kind: 'done'; readonly problems: readonly SetupProblem[] }
+  /** With problems it is tried again now and then: somebody may have ended their cause on the server. */
+  | { readonly kind: 'done'; readonly problems: readonly SetupProblem[]; readonly againAtMs?: number }
   | { readonly kind: 'failed'; readonly failure: SqlFailure; readonly againAtMs: number };
 
 export interface ProxyObservation {

@@ -32,7 +32,7 @@ export function planProgram(observation: Observation, input: DesiredInput): Prog
   const setups = shards.flatMap((shard) => setUp(observation, shard));
   return {
     calm: [...setups, ...[...rollouts.values()].flatMap(({ calm }) => calm)],
-    waiting: [...rollouts.values()].flatMap(({ waiting }) => waiting),
+    waiting: [...incomplete(shards), ...[...rollouts.values()].flatMap(({ waiting }) => waiting)],
     restarts: new Map(
       [...rollouts].flatMap(([name, { restart }]) => (restart === undefined ? [] : [[name, restart] as const])),
     ),
@@ -61,10 +61,22 @@ function liveParameters(
 
 function setUp({ cluster, secrets, nowMs }: Observation, { kind, name, look, setup }: ShardObservation): CalmAction[] {
   if (kind === 'retired' || !takesSetup(look)) return [];
-  const due = setup.kind === 'due' || (setup.kind === 'failed' && setup.againAtMs <= nowMs);
+  const again = setup.kind !== 'due' && setup.againAtMs !== undefined && setup.againAtMs <= nowMs;
+  // Its database was there and is gone: another volume, or somebody dropped it.
+  const emptied = look.kind === 'failed' && setup.kind === 'done';
+  const due = setup.kind === 'due' || again || emptied;
   const { users, resolver, metrics } = loginsOf(cluster, secrets);
   const known = users !== undefined && resolver !== undefined && metrics !== undefined;
   return due && known ? [{ kind: 'setUpShard', shard: name }] : [];
+}
+
+/** While something could not be made, the cluster is looked at again. */
+function incomplete(shards: readonly ShardObservation[]): Waiting[] {
+  return shards.flatMap(({ kind, setup }) =>
+    kind !== 'retired' && setup.kind === 'done'
+      ? setup.problems.map(({ message }) => ({ reason: 'SetupIncomplete', message }))
+      : [],
+  );
 }
 
 /** Before the first setup its database is not there, which is how the first look fails. */

@@ -32,6 +32,8 @@ export interface ProgramTasksOptions {
 
 /** A server that failed is left alone for this long. */
 const AGAIN_MS = 5_000;
+/** Role, right or extension that could not be made: tried again this often. */
+const PROBLEMS_AGAIN_MS = 15_000;
 
 interface Setup {
   readonly wanted: string;
@@ -99,7 +101,10 @@ export class ProgramTasks {
 
 function stateOf(asked: Asked<unknown>, clock: Clock): ShardSetupState {
   if (asked.kind === 'failed') return { ...asked, againAtMs: clock.nowMs() + AGAIN_MS };
-  return { kind: 'done', problems: (asked.value as SetupOutcome).problems };
+  const { problems } = asked.value as SetupOutcome;
+  return problems.length === 0
+    ? { kind: 'done', problems }
+    : { kind: 'done', problems, againAtMs: clock.nowMs() + PROBLEMS_AGAIN_MS };
 }
 
 function slot(clusterKey: string, server: string): string {
