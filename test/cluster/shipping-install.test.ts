@@ -47,6 +47,8 @@ const RARE: Readonly<Record<string, string>> = {
   'create podmonitors.monitoring.coreos.com': 'its CRD is installed',
   'patch podmonitors.monitoring.coreos.com': 'its CRD is installed',
   'create prometheusrules.monitoring.coreos.com': 'its CRD is installed',
+  'delete podmonitors.monitoring.coreos.com': 'its CRD is installed',
+  'delete prometheusrules.monitoring.coreos.com': 'its CRD is installed',
   'patch prometheusrules.monitoring.coreos.com': 'its CRD is installed',
   // Checked by an admission plug-in that is off by default, so never a call.
   'update shardedclusters.atomshard.dev/finalizers': 'OwnerReferencesPermissionEnforcement',

@@ -8,7 +8,8 @@ import { isKubeError, type KubeError } from '../kube/kube-error.ts';
 import { type KubeObject, type ObjectRef, objectKey } from '../kube/resource.ts';
 import type { CalmAction, DisruptiveAction, Plan } from './action.ts';
 import type { AppliedObjects } from './applied.ts';
-import { CLUSTERS, POD_MONITORS, PODS, PROMETHEUS_RULES, STATEFUL_SETS } from './kinds.ts';
+import { CLUSTERS, PODS, STATEFUL_SETS } from './kinds.ts';
+import { isMonitoring, MONITORING_KINDS, MonitoringObjects, wishFor } from './monitoring-objects.ts';
 import type { Observation } from './observation.ts';
 
 type KubeAction = Exclude<
@@ -19,7 +20,7 @@ export type SqlAction = Exclude<CalmAction, KubeAction>;
 type ApplyAction = Extract<CalmAction, { kind: 'apply' }>;
 
 export interface PerformerOptions {
-  readonly client: Pick<KubeClient, 'apply' | 'create' | 'delete' | 'mergePatch'>;
+  readonly client: Pick<KubeClient, 'apply' | 'create' | 'delete' | 'get' | 'mergePatch'>;
   readonly applied: AppliedObjects;
   readonly log: Logger;
   /** Begins a task in SQL. */
@@ -43,22 +44,24 @@ export interface Performed {
 const PARALLEL = 6;
 /** Faults of the way to the API server, or of ours: what follows would fail alike. */
 const HOPELESS = ['unavailable', 'timeout', 'aborted', 'notLeader', 'unauthorized', 'tooManyRequests'] as const;
-const UNWATCHED: ReadonlySet<string> = new Set([POD_MONITORS.kind, PROMETHEUS_RULES.kind]);
 /** The API server's words for a field of a StatefulSet that can never change. */
 const SET_REFUSED = /updates to statefulset spec for fields other than/;
 
 export class Performer {
   readonly #options: PerformerOptions;
+  readonly #monitoring: MonitoringObjects;
 
   constructor(options: PerformerOptions) {
     this.#options = options;
+    this.#monitoring = new MonitoringObjects(options);
   }
 
   /** Does the plan's steps. Rejects only with what is no {@link KubeError}. */
   async perform(observation: Observation, plan: Plan, signal: AbortSignal): Promise<Performed> {
     const failures: { object: string; error: KubeError }[] = [];
     const round: Round = { observation, signal, failures };
-    for (const group of groupsOf(plan.calm)) {
+    const calm = plan.calm.filter((action) => !isMonitoring(action));
+    for (const group of groupsOf(calm)) {
       // A failed step before it may be what must be true when a cluster is let go.
       if (group.some(({ kind }) => kind === 'removeFinalizer') && failures.length > 0) break;
       for (let from = 0; from < group.length; from += PARALLEL) {
@@ -66,6 +69,8 @@ export class Performer {
       }
       if (failures.some(({ error }) => isKubeError(error, ...HOPELESS))) break;
     }
+    // Only a plan that applies knows what shall be there.
+    if (failures.length === 0 && calm.some(({ kind }) => kind === 'apply')) await this.#settleMonitoring(round, plan);
     // Disturbing somebody while the rest could not be done would build on sand.
     if (plan.disruptive !== undefined && failures.length === 0) await this.#try(round, plan.disruptive);
     const refusedSets = failures.flatMap(({ object, error }) =>
@@ -82,6 +87,17 @@ export class Performer {
     } catch (error) {
       if (!isKubeError(error)) throw error;
       round.failures.push({ object: subjectOf(action), error });
+    }
+  }
+
+  async #settleMonitoring({ observation, signal, failures }: Round, { calm }: Plan): Promise<void> {
+    for (const type of MONITORING_KINDS) {
+      try {
+        await this.#monitoring.settle(type, observation, wishFor(type, calm), signal);
+      } catch (error) {
+        if (!isKubeError(error)) throw error;
+        failures.push({ object: type.kind, error });
+      }
     }
   }
 
@@ -146,7 +162,7 @@ export class Performer {
     signal: AbortSignal,
   ): Promise<void> {
     const { client, applied, onDone, log } = this.#options;
-    const live = UNWATCHED.has(type.kind) ? 'unwatched' : children.byKey.get(`${type.kind}/${object.metadata.name}`);
+    const live = children.byKey.get(`${type.kind}/${object.metadata.name}`);
     if (!applied.isDue(type, object, live)) return;
     const answer = await orStale(object, client.apply(type, object, { signal }));
     if (answer === undefined) return;

@@ -17,7 +17,7 @@ describe('performing a plan', () => {
       throw new KubeError('conflict', 'the object has been modified', { status: 409 });
     };
     const performer = new Performer({
-      client: { apply, create: never, delete: never, mergePatch: never },
+      client: { apply, create: never, delete: never, get: never, mergePatch: never },
       applied: new AppliedObjects(),
       log: createLog('silent'),
       startTask: () => undefined,
