@@ -19,8 +19,17 @@ const REASONS: readonly {
   { reason: 'HeldByPolicy', when: ({ state }) => state.kind === 'held' && state.why === 'policy' },
   { reason: 'Recovering', when: ({ state }) => state.kind === 'acting' },
   { reason: 'WaitingForProxy', when: ({ state }) => state.kind === 'away' },
-  { reason: 'ProxyRecovers', when: ({ state }) => state.kind === 'present' },
-  { reason: 'InDoubt', when: () => true },
+  // Present; and gone with something left, until the next look.
+  { reason: 'ProxyRecovers', when: () => true },
+];
+
+/** Every `condition reason` that is not well, for docs/RECOVERY.md; TwoPhaseHealthy repeats those of InDoubtTransactions. */
+export const CONDITION_REASONS: readonly string[] = [
+  ...REASONS.map(({ reason }) => `InDoubtTransactions ${reason}`),
+  'InDoubtTransactions ShardsNotSeen',
+  'TwoPhaseHealthy Disabled',
+  'TwoPhaseHealthy WalLost',
+  'WalLost VolumeReplaced',
 ];
 
 export function conditionsOf(
@@ -45,7 +54,7 @@ function inDoubtCondition(
       ? REASONS.findIndex(({ reason }) => reason === 'NeedsDecision')
       : Infinity;
     const worst = REASONS.findIndex(({ when }) => doubtful.some(when));
-    const reason = REASONS[Math.min(asked, worst)]?.reason ?? 'InDoubt';
+    const reason = REASONS[Math.min(asked, worst)]?.reason ?? 'ProxyRecovers';
     const message = [...doubtful.map(sentence), ...heldSentence(held)].join(' ');
     return { type, status: 'True', reason, message };
   }
