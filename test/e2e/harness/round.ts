@@ -3,6 +3,7 @@
 import { describeVerdict } from '../../support/judge.ts';
 import type { Reckoning, RunFindings } from '../load/reckoning.ts';
 import type { Fault, Ground, Scenario } from '../scenarios/scenario.ts';
+import { logDisagreement, loggedCommits, statusDisagreement } from './told.ts';
 
 /** Issue 6: nothing of ours is prepared this long after health. */
 const RESOLVED_AFTER_HEALTH_MS = 60_000;
@@ -40,12 +41,34 @@ export async function runRound(ground: Ground, scenario: Scenario): Promise<Roun
     await system.rest(LOAD_AFTER_MS);
     reckoning = await load.reckon(faults.map(({ atMs, instances }) => ({ atMs, instances })));
     violations.push(...violationsIn(scenario, faults, healthyAtMs, reckoning));
+    violations.push(...(await disagreements(ground, scenario, faults, reckoning)));
     violations.push(...((await scenario.check?.(ground, reckoning)) ?? []));
   } catch (error) {
     violations.push(error instanceof Error ? describeError(error) : String(error));
     await system.withdrawOrders().catch(() => undefined);
   }
   return { scenario, faults, healthyAfterMs, reckoning, violations, tookMs: Date.now() - beganMs };
+}
+
+/** Compares what became of the transactions with each dead proxy's log, and with the status where one recovery was the last. */
+async function disagreements(
+  { system }: Ground,
+  scenario: Scenario,
+  faults: readonly Fault[],
+  reckoning: Reckoning,
+): Promise<string[]> {
+  const wrong: string[] = [];
+  if (scenario.losesLog !== true)
+    for (const run of runsOf(reckoning)) {
+      const pod = `${system.cluster}-${run.instance}`;
+      wrong.push(...logDisagreement(run, await loggedCommits(system, pod)));
+    }
+  const at = faults.findLastIndex(({ instances }) => instances.length > 0);
+  const [run, ...others] = reckoning.faults[at]?.runs ?? [];
+  const comparable = run !== undefined && others.length === 0 && Object.keys(run.ends).length > 0;
+  if (comparable && scenario.losesStatus !== true)
+    wrong.push(...(await statusDisagreement(system, run, faults[at]?.atMs ?? 0)));
+  return wrong;
 }
 
 const describeError = (error: Error): string =>

@@ -176,16 +176,16 @@ export class System {
     await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', write]);
   }
 
-  /** Takes the refusal back while the container runs for a moment between two refusals, and makes the pod anew. */
+  /** Makes the pod anew, whatever kubelet thinks of the old one, and takes the refusal back while the new one refuses. */
   async allowStart(proxy: number): Promise<void> {
     const name = this.proxyPod(proxy);
     const { uid } = (await this.pod(name))?.metadata ?? {};
+    await this.deletePod(name);
+    await this.untilReplaced(name, uid);
     await waitFor(`${name} to run for a moment`, 120_000, async () => {
       const { code } = await this.exec(name, 'proxy', ['rm', '-f', `${ORDERS}/refuse-start`]);
       return code === 0 ? true : undefined;
     });
-    await this.deletePod(name);
-    await this.untilReplaced(name, uid);
   }
 
   /** How often a container of the pod was restarted, and which pod it is: to tell that it died since. */

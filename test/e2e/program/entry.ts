@@ -18,10 +18,8 @@ const REFUSAL_MS = 4_000;
 const [command = '', ...rest] = process.argv.slice(2);
 const own = UNDER_ORDERS[command];
 // Only the program under test refuses: whoever reads its log must not.
-if (own !== undefined && refusesStart()) {
+if (own !== undefined && (await refusedFor(REFUSAL_MS))) {
   console.error('e2e: told to refuse to start');
-  // Long enough to be told otherwise.
-  await sleep(REFUSAL_MS);
   process.exit(1);
 }
 const program =
@@ -45,4 +43,14 @@ function sayDied(code: number | null, signal: NodeJS.Signals | null): void {
     // A full volume is one of the tests.
     console.error('e2e: could not say how it ended', error);
   }
+}
+
+/** True when the refusal stands for so long; a container that runs meanwhile can be told otherwise. */
+async function refusedFor(ms: number): Promise<boolean> {
+  const until = Date.now() + ms;
+  while (refusesStart()) {
+    if (Date.now() >= until) return true;
+    await sleep(100);
+  }
+  return false;
 }

@@ -59,6 +59,7 @@ const fileDamaged: Scenario = {
   kills: 2,
   needs: ['operator'],
   leavesDoubt: true,
+  losesLog: true,
   healthTimeoutMs: 240_000,
   async run(ground) {
     const { system, random } = ground;

@@ -59,6 +59,7 @@ function operatorKilledAt(point: ControlPointName, participant?: number): Scenar
     kills: 2,
     needs: ['operator'],
     leavesDoubt: true,
+    ...(point === 'operator.recovery.resolved' ? { losesStatus: true } : {}),
     async run(ground) {
       const { system } = ground;
       const proxy = ground.random.between(0, system.proxies - 1);

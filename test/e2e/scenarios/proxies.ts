@@ -160,6 +160,7 @@ const volumeLost: Scenario = {
   kills: 1,
   needs: [],
   leavesDoubt: true,
+  losesLog: true,
   async run(ground) {
     const { system, random } = ground;
     const proxy = anyProxy(ground);

@@ -44,6 +44,10 @@ export interface Scenario {
   /** It stops a transaction where it is prepared, so at least one must be found in doubt. */
   readonly leavesDoubt: boolean;
   readonly healthTimeoutMs?: number;
+  /** What the log decided cannot be compared with the shards: it is gone, or damaged. */
+  readonly losesLog?: true;
+  /** The operator dies between the end of a recovery and the status that tells of it. */
+  readonly losesStatus?: true;
   /** Breaks things and mends what does not mend itself. Health is waited for, and rows are judged, by the caller. */
   run(ground: Ground): Promise<readonly Fault[]>;
   /** Says what else is wrong, in words; none when all is as it must be. */

@@ -18,7 +18,7 @@ export const HALF_COMMITTED: Stop = { point: 'commit.before', participant: 1 };
 const STOPS = [UNDECIDED, DECIDED, HALF_COMMITTED] as const;
 
 /** Longer than a scenario needs to kill what it holds. */
-const HOLD_MS = 20_000;
+const HOLD_MS = 10_000;
 
 /** Stops one transaction of the proxy at a place, while the others go on; resolves when it stands there. */
 export async function holdOne({ system }: Ground, proxy: number, stop: Stop): Promise<void> {
