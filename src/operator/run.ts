@@ -5,24 +5,20 @@ import { systemClock } from '../kernel/clock.ts';
 import { type ControlPoint, noControlPoint } from '../kernel/control-point.ts';
 import { startHttpStatus } from '../telemetry/http-status.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
-import { Certificates } from './cluster/certificates.ts';
 import { CountingTransport } from './cluster/counting-transport.ts';
 import { judges } from './cluster/judges.ts';
-import { PODS, type Pod } from './cluster/kinds.ts';
 import { Operator } from './cluster/operator.ts';
 import { type OperatorMetrics, operatorMetrics } from './cluster/operator-metrics.ts';
 import { operatorRoutes } from './cluster/operator-routes.ts';
-import type { Surroundings } from './cluster/plan.ts';
 import { sqlEyes, sqlPort } from './cluster/sql-port.ts';
-import { PASSWORD_BYTES, passwordFrom } from './desired/credential-secrets.ts';
 import { AccessError, type AccessSource } from './kube/access.ts';
 import { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/event-recorder.ts';
 import { HttpsTransport } from './kube/https-transport.ts';
 import { inClusterAccess } from './kube/in-cluster-access.ts';
-import { KubeError } from './kube/kube-error.ts';
 import { kubeconfigAccess } from './kube/kubeconfig-access.ts';
 import { LeaderElection } from './kube/leader-election.ts';
+import { ownSurroundings } from './own-surroundings.ts';
 import { RecoveryReconciler } from './recovery/reconciler.ts';
 import { type OperatorFlags, type OperatorSettings, SettingsError, settingsOf } from './settings.ts';
 
@@ -80,28 +76,35 @@ async function serve(settings: OperatorSettings, { env, version, stop, controlPo
     instance: settings.pod?.name ?? identity,
     onProblem: (error) => log.debug({ err: error }, 'an Event was not written'),
   });
-  const surroundings = await surroundingsOf(settings, reader);
-  const operator = new Operator({
-    ...{ reader, writer, recorder, log, metrics, surroundings, judges },
-    clock: systemClock,
-    random: Math.random,
-    namespaces: settings.namespaces,
-    resyncMs: settings.resyncMs,
-    workers: settings.workers,
-    sql: sqlPort(systemClock),
-    eyes: sqlEyes(systemClock),
-    recoveryWith: (wake) =>
-      new RecoveryReconciler({ kube: writer, clock: systemClock, wake, onProblem: recoveryProblem(log), controlPoint }),
-  });
-  parts.operator = operator;
-  if (election !== undefined) parts.election = election;
   const http = await startHttpStatus({
     host: '0.0.0.0',
     port: settings.httpPort,
-    routes: operatorRoutes(operator, metrics),
+    routes: operatorRoutes(() => parts.operator, metrics),
   });
-  log.info({ version, port: http.port, image: surroundings.operatorImage, namespaces: settings.namespaces }, 'started');
+  log.info({ version, port: http.port, namespaces: settings.namespaces }, 'started');
   try {
+    const surroundings = await ownSurroundings(settings, { client: reader, clock: systemClock, log, stop });
+    if (surroundings === undefined) return EXIT.stopped;
+    const operator = new Operator({
+      ...{ reader, writer, recorder, log, metrics, surroundings, judges },
+      clock: systemClock,
+      random: Math.random,
+      namespaces: settings.namespaces,
+      resyncMs: settings.resyncMs,
+      workers: settings.workers,
+      sql: sqlPort(systemClock),
+      eyes: sqlEyes(systemClock),
+      recoveryWith: (wake) =>
+        new RecoveryReconciler({
+          kube: writer,
+          clock: systemClock,
+          wake,
+          onProblem: recoveryProblem(log),
+          controlPoint,
+        }),
+    });
+    parts.operator = operator;
+    if (election !== undefined) parts.election = election;
     return await leadAndWork({ operator, election, recorder, stop, log });
   } finally {
     await http.close();
@@ -173,45 +176,6 @@ function accessOf({ kubeconfig, context }: OperatorSettings, env: Surrounding['e
   return kubeconfig === undefined
     ? inClusterAccess({ clock, env })
     : kubeconfigAccess({ clock, file: kubeconfig, context, env });
-}
-
-async function surroundingsOf({ image, pod }: OperatorSettings, client: KubeClient): Promise<Surroundings> {
-  const certificates = new Certificates();
-  return {
-    operatorImage: image ?? (await ownImage(client, pod)),
-    operatorPeers:
-      pod === undefined
-        ? [{ ipBlock: { cidr: '0.0.0.0/0' } }]
-        : [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': pod.namespace } } }],
-    monitoringKinds: { podMonitor: true, prometheusRule: true },
-    newClusterId: () => randomLetters(CLUSTER_ID_LENGTH),
-    newPassword: () => passwordFrom(randomBytes(PASSWORD_BYTES)),
-    certificates: (observation) => certificates.actionsFor(observation),
-  };
-}
-
-const CLUSTER_ID_LENGTH = 8;
-const ID_LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789';
-
-/** 36 does not divide 256, which makes some letters a little likelier; ids are told apart, not guessed. */
-function randomLetters(length: number): string {
-  return [...randomBytes(length)].map((byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
-}
-
-async function ownImage(client: KubeClient, pod: OperatorSettings['pod']): Promise<string> {
-  if (pod === undefined)
-    throw new SettingsError('--image: needed outside a Pod, as proxies run the image of the operator');
-  try {
-    const own = (await client.get(PODS, pod)) as Pod & { spec?: { containers?: readonly { image?: string }[] } };
-    const image = own.spec?.containers?.[0]?.image;
-    if (image !== undefined) return image;
-  } catch (error) {
-    if (!(error instanceof KubeError)) throw error;
-    throw new SettingsError(`--image: not given, and the own Pod could not be read: ${error.message}`, {
-      cause: error,
-    });
-  }
-  throw new SettingsError('--image: not given, and the own Pod has no container');
 }
 
 function metricsOf(

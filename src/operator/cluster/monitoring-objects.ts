@@ -64,7 +64,7 @@ export class MonitoringObjects {
       // An apply makes what is not there, so that only the kind itself can be missing.
       if (!isKubeError(error, 'notFound')) throw error;
       this.#missingUntilMs.set(type.kind, nowMs + MISSING_KIND_MS);
-      log.warn({ kind: type.kind, cluster: object.metadata.namespace }, 'not made: its CRD is not installed');
+      log.warn({ object: `${type.kind}/${objectKey(object.metadata)}` }, 'not made: its CRD is not installed');
       return false;
     }
   }

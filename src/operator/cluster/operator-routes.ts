@@ -6,15 +6,16 @@ import type { OperatorMetrics } from './operator-metrics.ts';
 /** Watches bring a bookmark each minute; without any word for this long something hangs that a restart may mend. */
 const SILENCE_MAX_MS = 600_000;
 
-export function operatorRoutes({ caches }: Operator, { registry }: OperatorMetrics): HttpRoutes {
+/** `operator` is undefined while the process waits for the API server. */
+export function operatorRoutes(operator: () => Operator | undefined, { registry }: OperatorMetrics): HttpRoutes {
   return {
     '/livez': () => {
-      const silentMs = caches.contactAgeMs();
+      const silentMs = operator()?.caches.contactAgeMs() ?? 0;
       if (silentMs <= SILENCE_MAX_MS) return { status: 200, body: 'ok\n' };
       return { status: 503, body: `no word from the API server for ${Math.round(silentMs / 1_000)} s\n` };
     },
     '/readyz': () => {
-      const problems = caches.problems();
+      const problems = operator()?.caches.problems() ?? ['the API server has not answered yet'];
       if (problems.length === 0) return { status: 200, body: 'ok\n' };
       return { status: 503, body: `${[...new Set(problems)].join('\n')}\n` };
     },

@@ -45,6 +45,9 @@ export interface OperatorOptions {
   readonly metrics: Pick<OperatorMetrics, 'rounds' | 'roundSeconds'>;
 }
 
+/** What others set right (a quota, a right, a webhook) is no event for us: it must be found soon all the same. */
+const BACKOFF = { minMs: 200, maxMs: 30_000 };
+
 export class Operator {
   readonly #options: OperatorOptions;
   readonly caches: Caches;
@@ -58,7 +61,7 @@ export class Operator {
   constructor(options: OperatorOptions) {
     this.#options = options;
     const { reader, writer, clock, random, log, namespaces, resyncMs, sql, eyes, recorder } = options;
-    this.queue = new WorkQueue({ clock, random });
+    this.queue = new WorkQueue({ clock, random, backoff: BACKOFF });
     const wake = (clusterKey: string) => void this.queue.add(clusterKey);
     this.#recovery = options.recoveryWith(wake);
     const onProblem = (error: unknown) => log.warn({ err: error }, 'the API server cannot be followed');

@@ -11,13 +11,16 @@ export interface WarningEventsOptions {
   readonly onChange: (clusterKey: string) => void;
 }
 
-/** Between two reads of one cluster's namespace. */
+/** Between two reads of one cluster's namespace, at first and when the trouble lasts. */
 const EVERY_MS = 5_000;
+const LASTING_EVERY_MS = 20_000;
+const LASTS_AFTER_MS = 120_000;
 const CALL_TIMEOUT_MS = 5_000;
 
 interface Read {
   events: readonly EventObject[];
   notBeforeMs: number;
+  readonly sinceMs: number;
 }
 
 export class WarningEvents {
@@ -36,10 +39,11 @@ export class WarningEvents {
       return [];
     }
     // The first read waits: most of what is not there yet is only on its way.
-    const read = this.#reads.get(clusterKey) ?? { events: [], notBeforeMs: clock.monotonicMs() + EVERY_MS };
+    const nowMs = clock.monotonicMs();
+    const read = this.#reads.get(clusterKey) ?? { events: [], notBeforeMs: nowMs + EVERY_MS, sinceMs: nowMs };
     this.#reads.set(clusterKey, read);
-    if (read.notBeforeMs <= clock.monotonicMs()) {
-      read.notBeforeMs = clock.monotonicMs() + EVERY_MS;
+    if (read.notBeforeMs <= nowMs) {
+      read.notBeforeMs = nowMs + (nowMs - read.sinceMs > LASTS_AFTER_MS ? LASTING_EVERY_MS : EVERY_MS);
       void this.#read(namespace, clusterKey, read);
     }
     return read.events;

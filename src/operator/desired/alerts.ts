@@ -60,7 +60,8 @@ export const CLUSTER_ALERTS: readonly Alert[] = [
   },
   {
     name: 'AtomShardRecoveryStalled',
-    expression: 'time() - atomshard_recovery_last_pass_timestamp_seconds{SELECTOR} > 900',
+    // Before the first pass the value is 0; such a proxy takes no clients, which is another alert's business.
+    expression: 'time() - (atomshard_recovery_last_pass_timestamp_seconds{SELECTOR} > 0) > 900',
     for: '1m',
     severity: 'warning',
     summary: 'A proxy has not looked for unfinished transactions.',

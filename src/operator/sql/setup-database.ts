@@ -1,5 +1,6 @@
 // The database of a shard, its extensions, and what users may do in it: what is there already stays as it is.
 import pg from 'pg';
+import { MARK_SCHEMA } from '../../shard/placement-mark.ts';
 import { ask, attempt, notAllowed, type SetupRun, SetupStopped } from './setup-run.ts';
 import type { SqlSession } from './sql-session.ts';
 
@@ -39,7 +40,8 @@ export async function setUpExtensions(run: SetupRun, session: SqlSession): Promi
 const RIGHTS = `
   SELECT rolname, has_database_privilege(oid, d, 'CONNECT'), has_database_privilege(oid, d, 'CREATE'),
          has_schema_privilege(oid, (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public'), 'USAGE'),
-         has_schema_privilege(oid, (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public'), 'CREATE')
+         has_schema_privilege(oid, (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public'), 'CREATE'),
+         pg_catalog.to_regnamespace('${MARK_SCHEMA}') IS NOT NULL
     FROM pg_catalog.pg_roles, current_database() AS d WHERE rolname = ANY ($1)`;
 
 interface Right {
@@ -66,15 +68,26 @@ export async function setUpRights(run: SetupRun, session: SqlSession): Promise<v
   }
 }
 
+/** Where the proxies record which shard this is: they write it as the resolver, which needs no other right to create. */
+export async function setUpMarkSchema(run: SetupRun, session: SqlSession): Promise<void> {
+  const rows = await ask(session, `SELECT pg_catalog.to_regnamespace('${MARK_SCHEMA}') IS NULL`);
+  // A guest's role may not give a schema away; there the resolver makes it itself (missingRights).
+  if (rows[0]?.[0] !== 't' || !run.me.superuser) return;
+  const sql = `CREATE SCHEMA IF NOT EXISTS ${MARK_SCHEMA} AUTHORIZATION ${escapeIdentifier(run.wanted.resolver.name)}`;
+  await attempt(run, session, sql, { done: `created schema ${MARK_SCHEMA}`, subject: MARK_SCHEMA, remedy: sql });
+}
+
 async function missingRights(run: SetupRun, session: SqlSession): Promise<Right[]> {
   const { database, users, resolver, metrics } = run.wanted;
   const userNames = users.map(({ name }) => name);
   const rows = await ask(session, RIGHTS, [[...userNames, resolver.name, metrics.name]]);
   const onDatabase = `DATABASE ${escapeIdentifier(database)}`;
   const missing: Right[] = [];
-  for (const [role, connects, createsSchemas, uses, creates] of rows) {
+  for (const [role, connects, createsSchemas, uses, creates, hasSchema] of rows) {
     if (role == null) continue;
     if (connects === 'f') missing.push({ role, right: 'CONNECT', on: onDatabase });
+    const marks = role === resolver.name && !run.me.superuser && hasSchema === 'f';
+    if (createsSchemas === 'f' && marks) missing.push({ role, right: 'CREATE', on: onDatabase });
     if (!userNames.includes(role)) continue;
     if (createsSchemas === 'f' && role === userNames[0]) missing.push({ role, right: 'CREATE', on: onDatabase });
     if (uses === 'f' || creates === 'f') missing.push({ role, right: 'USAGE, CREATE', on: 'SCHEMA "public"' });

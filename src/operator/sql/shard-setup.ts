@@ -3,7 +3,7 @@
 // nothing is ever dropped or revoked.
 import type { Clock } from '../../kernel/clock.ts';
 import type { Asked, SetupOutcome, ShardSetup, SqlTarget } from './facts.ts';
-import { createDatabase, setUpExtensions, setUpRights } from './setup-database.ts';
+import { createDatabase, setUpExtensions, setUpMarkSchema, setUpRights } from './setup-database.ts';
 import { setUpMemberships } from './setup-grants.ts';
 import { setUpRoles } from './setup-roles.ts';
 import { ask, type OwnRole, type SetupRun, SetupStopped } from './setup-run.ts';
@@ -64,6 +64,7 @@ async function setUp(
     const inside = first.database === wanted.database ? first : await enter([wanted.database], open);
     await setUpExtensions(run, inside.session);
     await setUpRights(run, inside.session);
+    await setUpMarkSchema(run, inside.session);
     if (inside !== first) await ask(inside.session, UNLOCK);
   }
   await ask(first.session, UNLOCK);
