@@ -51,7 +51,11 @@ export async function openGround(options: GroundOptions): Promise<OpenGround> {
   const kube: KubeConnection = connectKube(cluster.record.kubeconfig);
   const close = async () => {
     kube.close();
-    if (!keep) await namespace[Symbol.asyncDispose]();
+    if (keep) return;
+    // The operator goes with the namespace, and nobody would take the finalizer off: what is in there is of no more use.
+    await kubectl.try(['delete', 'shcl', SHAPE.name, '--wait=false']);
+    await kubectl.try(['patch', 'shcl', SHAPE.name, '--type=merge', '--patch', '{"metadata":{"finalizers":null}}']);
+    await namespace[Symbol.asyncDispose]();
   };
   try {
     await deployUnderOrders(kubectl, name, images['atomshard-e2e']);
