@@ -25,6 +25,14 @@ export const CLUSTER_ALERTS: readonly Alert[] = [
       '{{ $labels.pod }} has not answered for two minutes; transactions that it drove may be in doubt until it is back.',
   },
   {
+    name: 'AtomShardProxyNotReady',
+    expression: 'atomshard_ready{SELECTOR} == 0',
+    for: '5m',
+    severity: 'warning',
+    summary: 'A proxy runs and lets no client in.',
+    description: '{{ $labels.pod }} has let no client in for five minutes; its /readyz says why.',
+  },
+  {
     name: 'AtomShardShardDown',
     expression: 'min by (namespace, shard) (atomshard_shard_reachable{SELECTOR}) == 0',
     for: '2m',
