@@ -20,6 +20,7 @@ import { kubeconfigAccess } from './kube/kubeconfig-access.ts';
 import { LeaderElection } from './kube/leader-election.ts';
 import { ownSurroundings } from './own-surroundings.ts';
 import { RecoveryReconciler } from './recovery/reconciler.ts';
+import { registerRecoveryMetrics } from './recovery/recovery-tally.ts';
 import { type OperatorFlags, type OperatorSettings, SettingsError, settingsOf } from './settings.ts';
 
 export const EXIT = { stopped: 0, unexpected: 1, settings: 2, leadLost: 3 } as const;
@@ -94,14 +95,12 @@ async function serve(settings: OperatorSettings, { env, version, stop, controlPo
       workers: settings.workers,
       sql: sqlPort(systemClock),
       eyes: sqlEyes(systemClock),
-      recoveryWith: (wake) =>
-        new RecoveryReconciler({
-          kube: writer,
-          clock: systemClock,
-          wake,
-          onProblem: recoveryProblem(log),
-          controlPoint,
-        }),
+      recoveryWith: (wake) => {
+        const onProblem = recoveryProblem(log);
+        const recovery = new RecoveryReconciler({ kube: writer, clock: systemClock, wake, onProblem, controlPoint });
+        registerRecoveryMetrics(metrics.registry, recovery.tally, () => systemClock.nowMs());
+        return recovery;
+      },
     });
     parts.operator = operator;
     if (election !== undefined) parts.election = election;

@@ -35,6 +35,7 @@ import {
   walLostOccurrence,
 } from './occurrences.ts';
 import { closeProbes, openProbes, type ProbeFactory, probeFactory } from './probes.ts';
+import { RecoveryTally } from './recovery-tally.ts';
 import { RequestDesk, type RequestDeskDeps } from './request-desk.ts';
 import type { RecoveryContext, RecoveryFindings, RecoveryOccurrence } from './types.ts';
 
@@ -63,6 +64,7 @@ interface ClusterMemory {
 }
 
 export class RecoveryReconciler {
+  readonly tally = new RecoveryTally();
   readonly #deps: RecoveryReconcilerDeps;
   readonly #probeFor: ProbeFactory;
   readonly #askHeld: AskHeld;
@@ -97,7 +99,9 @@ export class RecoveryReconciler {
     });
     this.#attendRequests(key, memory, judged, context);
     const nextStepInMs = nextAtMs.length === 0 ? null : Math.max(0, Math.min(...nextAtMs) - observation.nowMs);
-    return { ...findingsOf(observation, judged), occurrences: memory.occurrences.splice(0), nextStepInMs };
+    const findings = findingsOf(observation, judged);
+    this.tally.found(key, findings);
+    return { ...findings, occurrences: memory.occurrences.splice(0), nextStepInMs };
   }
 
   /** The cluster is gone. */
@@ -115,6 +119,7 @@ export class RecoveryReconciler {
     this.#desk.forget(key);
     this.#clusters.get(key)?.stop.abort();
     this.#clusters.delete(key);
+    this.tally.standing.delete(key);
   }
 
   #memoryOf(key: string): ClusterMemory {
@@ -162,6 +167,7 @@ export class RecoveryReconciler {
         return { kind: 'blocked', why, message };
       })
       .then((outcome) => {
+        this.tally.ran(outcome);
         own.ended(sight.instance, this.#deps.clock.nowMs(), outcome);
         if (outcome.kind === 'passed') {
           const occurrence = passOccurrence(sight.instance, outcome.pass, outcome.log.status);

@@ -1,10 +1,12 @@
 // The reconciler step by step: what it starts, asks of Kubernetes, tells once, and leaves for the next operator.
+import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../../../src/kernel/clock.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
 import type { KubeObject } from '../../../../src/operator/kube/resource.ts';
 import { RECOVER_NOW } from '../../../../src/operator/recovery/judge.ts';
 import { RecoveryReconciler } from '../../../../src/operator/recovery/reconciler.ts';
+import { registerRecoveryMetrics } from '../../../../src/operator/recovery/recovery-tally.ts';
 import {
   parseResult,
   RESOLVE_REQUEST,
@@ -418,6 +420,31 @@ describe('a request to end one transaction by hand', () => {
     // Another operator finds nothing prepared any more, and says so.
     expect(occurrences[0]?.note).toContain('nothing of it is prepared');
     expect(shards.map((shard) => shard.resolves)).toEqual(resolves);
+  });
+});
+
+describe('metrics', () => {
+  it('count what the operator ended, and show what is in doubt and held by cluster', async () => {
+    const registry = new Registry();
+    registerRecoveryMetrics(registry, reconciler.tally, () => wallClock.nowMs());
+    prepared(4);
+    step(AWAY);
+    const lines = async () => (await registry.metrics()).split('\n').filter((line) => !line.startsWith('#'));
+    const of = 'namespace="test",cluster="bank"';
+    expect(await lines()).toContain(`atomshard_operator_in_doubt_transactions{${of}} 1`);
+    expect(await lines()).toContain(`atomshard_operator_in_doubt_age_seconds{${of}} 60`);
+    await runs();
+    step({ proxies: { 1: silent } });
+    expect(await lines()).toEqual(
+      expect.arrayContaining([
+        'atomshard_operator_recovery_runs_total{outcome="passed"} 1',
+        'atomshard_operator_recovered_transactions_total{end="rolled_back"} 1',
+        `atomshard_operator_in_doubt_transactions{${of}} 0`,
+        `atomshard_operator_held_transactions{${of}} 0`,
+      ]),
+    );
+    reconciler.forget({ namespace: 'test', name: 'bank' });
+    expect((await lines()).join()).not.toContain('cluster="bank"');
   });
 });
 
