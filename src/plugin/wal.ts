@@ -29,8 +29,9 @@ export async function readWal(
   const names = proxyNames(cluster.metadata.name, Number(instance.slice('proxy-'.length)));
   const args = [command, PROXY_PATHS.wal, ...(options.json === true ? ['--json'] : [])];
   const pod = await podOrNone(kubectl, names.pod);
-  const running = pod?.status?.containerStatuses?.some(({ name, state }) => name === 'proxy' && state?.running);
-  if (running === true) return kubectl.attached(['exec', names.pod, '--container', 'proxy', '--', ...PROGRAM, ...args]);
+  // One that starts and ends over and over may be gone before it is entered; a Job reads its log as well.
+  const serves = pod?.status?.containerStatuses?.some(({ name, ready }) => name === 'proxy' && ready === true);
+  if (serves === true) return kubectl.attached(['exec', names.pod, '--container', 'proxy', '--', ...PROGRAM, ...args]);
   const image =
     options.image ?? pod?.spec?.containers?.find(({ name }) => name === 'proxy')?.image ?? cluster.spec.proxy.image;
   if (image === undefined)
