@@ -116,7 +116,7 @@ describe.skipIf(noCluster)('with Helm', () => {
     const helm = helmIn(shop.name);
     const said = await helm.run(['install', 'bank', CLUSTER_CHART, ...settings(small(images['postgres-18']))]);
     expect(said).toContain('psql -h localhost -U app -d app');
-    await shop.kubectl.run(['wait', '--for=condition=Ready', 'shcl/bank', '--timeout=180s']);
+    await shop.kubectl.run(['wait', '--for=condition=Ready', 'shcl/bank', '--timeout=300s']);
     expect(await helm.run(['test', 'bank', '--logs', '--timeout', '150s'])).toMatch(/Phase:\s+Succeeded/);
     used.push(await usedRights(cluster.kubectl, ops.name, METRICS));
   });
@@ -208,8 +208,8 @@ describe.skipIf(noCluster)('with kubectl', () => {
       await kubectl.run(['rollout', 'status', 'deployment/atomshard-operator', '--timeout=120s']);
       const sample = readFileSync(path.join(import.meta.dirname, '../../manifests/samples/minimal.yaml'), 'utf8');
       await kubectl.apply(sample.replace('\nspec:\n', `\nspec:\n  postgres: { image: ${images['postgres-18']} }\n`));
-      await kubectl.run(['wait', '--for=condition=Ready', 'shcl/bank', '--timeout=180s']);
-      await kubectl.run(['delete', 'shcl', 'bank', '--timeout=120s']);
+      await kubectl.run(['wait', '--for=condition=Ready', 'shcl/bank', '--timeout=300s']);
+      await kubectl.run(['delete', 'shcl', 'bank', '--timeout=180s']);
     } finally {
       const names = [`clusterrole/${space.name}`, `clusterrolebinding/${space.name}`];
       const people = [`clusterrole/${space.name}-editor`, `clusterrole/${space.name}-viewer`];
