@@ -29,19 +29,19 @@ const program =
 const child = spawn(process.execPath, ['--enable-source-maps', ...program], { stdio: 'inherit' });
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill(signal));
 const obeys = own !== undefined && hasOrders();
-if (obeys) leaveWord(PID, child.pid ?? 0);
+if (obeys) say(PID, child.pid ?? 0);
 child.once('exit', (code, signal) => {
-  if (obeys) sayDied(code, signal);
+  if (obeys) say(DIED, { atMs: Date.now(), code, signal });
   // As a shell says it, so that `kubectl describe` shows 137 for SIGKILL.
   process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
 });
 
-function sayDied(code: number | null, signal: NodeJS.Signals | null): void {
+function say(name: string, word: object | number): void {
   try {
-    leaveWord(DIED, { atMs: Date.now(), code, signal });
+    leaveWord(name, word);
   } catch (error) {
     // A full volume is one of the tests.
-    console.error('e2e: could not say how it ended', error);
+    console.error(`e2e: could not write ${name}`, error);
   }
 }
 

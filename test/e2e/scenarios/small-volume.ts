@@ -48,9 +48,10 @@ export async function smallVolume(ground: Ground, proxy: number): Promise<AsyncD
     ground,
     proxy,
     place,
-    `used=$(du -sk ${folder} | cut -f1); mkdir -p ${folder}.small
-     mount -t tmpfs -o size=$((used + ${SPARE_KIB}))k,mode=0777 e2e ${folder}.small
-     cp -a ${folder}/. ${folder}.small/; mount --move ${folder}.small ${folder}; rmdir ${folder}.small; cd ${folder}; ${allow}`,
+    `mkdir -p ${folder}.moving; cp -a ${folder}/. ${folder}.moving/
+     used=$(du -sk ${folder} | cut -f1)
+     mount -t tmpfs -o size=$((used + ${SPARE_KIB}))k,mode=0777 e2e ${folder}
+     cp -a ${folder}.moving/. ${folder}/; rm -rf ${folder}.moving; cd ${folder}; ${allow}`,
   );
   return {
     [Symbol.asyncDispose]: () =>
@@ -58,8 +59,9 @@ export async function smallVolume(ground: Ground, proxy: number): Promise<AsyncD
         ground,
         proxy,
         place,
-        `mkdir -p ${folder}.back; cp -a ${folder}/. ${folder}.back/; umount -l ${folder}
-         rm -rf ${folder}/wal ${folder}/orders; cp -a ${folder}.back/. ${folder}/; rm -rf ${folder}.back; cd ${folder}; ${allow}`,
+        `mkdir -p ${folder}.moving; cp -a ${folder}/. ${folder}.moving/; umount -l ${folder}
+         rm -rf ${folder}/wal ${folder}/orders; cp -a ${folder}.moving/. ${folder}/; rm -rf ${folder}.moving
+         cd ${folder}; ${allow}`,
       ),
   };
 }
