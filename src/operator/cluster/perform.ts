@@ -71,8 +71,7 @@ export class Performer {
     }
     // Only a plan that applies knows what shall be there.
     if (failures.length === 0 && calm.some(({ kind }) => kind === 'apply')) await this.#settleMonitoring(round, plan);
-    // Disturbing somebody while the rest could not be done would build on sand.
-    if (plan.disruptive !== undefined && failures.length === 0) await this.#try(round, plan.disruptive);
+    if (plan.disruptive !== undefined && mayDisturb(plan.disruptive, failures)) await this.#try(round, plan.disruptive);
     const refusedSets = failures.flatMap(({ object, error }) =>
       object.startsWith(`${STATEFUL_SETS.kind}/`) && SET_REFUSED.test(error.message)
         ? [object.slice(object.indexOf('/') + 1)]
@@ -152,7 +151,10 @@ export class Performer {
       case 'drainProxy':
       case 'resumeProxy':
         startTask(observation, action);
-        if (action.kind !== 'setUpShard') onDone(observation, { reason: TOLD[action.kind], note: subjectOf(action) });
+        if (action.kind !== 'setUpShard') {
+          const [reason, words] = TOLD[action.kind];
+          onDone(observation, { reason, note: `${subjectOf(action)} ${words}` });
+        }
     }
   }
 
@@ -182,16 +184,25 @@ export class Performer {
 }
 
 const TOLD = {
-  reloadShard: 'Reloading',
-  reloadProxy: 'Reloading',
-  drainProxy: 'Draining',
-  resumeProxy: 'Resuming',
+  reloadShard: ['Reloading', 'is asked to read its new configuration'],
+  reloadProxy: ['Reloading', 'is asked to read its new configuration'],
+  drainProxy: ['Draining', 'takes no new clients and finishes what runs'],
+  resumeProxy: ['Resuming', 'takes clients again'],
 } as const;
 
 interface Round {
   readonly observation: Observation;
   readonly signal: AbortSignal;
   readonly failures: { object: string; error: KubeError }[];
+}
+
+/**
+ * A pod is replaced by what its set in Kubernetes says, so that it need not wait for other things that are refused, e.g. for a
+ * volume that cannot grow. A set is made anew only when all before it is done.
+ */
+function mayDisturb({ kind }: DisruptiveAction, failures: Round['failures']): boolean {
+  if (kind === 'recreateSet') return failures.length === 0;
+  return !failures.some(({ error }) => isKubeError(error, ...HOPELESS));
 }
 
 /** Objects of one kind of step that need not wait for each other; sets come after what their pods mount. */
