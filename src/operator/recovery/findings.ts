@@ -3,7 +3,7 @@ import type { StatusLastRecovery } from '../api/sharded-cluster.generated.ts';
 import type { Observation } from '../cluster/observation.ts';
 import { conditionsOf } from './conditions.ts';
 import { gatesOf, IN_DOUBT_AFTER_MS } from './gates.ts';
-import { answerOf, epochSeen, type InstanceSight, leftCount, oldestLeftMs } from './instances.ts';
+import { answerOf, epochSeen, type InstanceSight, leftCount, oldestLeftMs, seemsWell } from './instances.ts';
 import type { HeldFinding, InstanceFinding, InstanceState, PassFinding, RecoveryFindings } from './types.ts';
 
 /** One instance with all that is known of it. */
@@ -40,10 +40,12 @@ export function findingsOf(
 
 function findingOf(observation: Observation, { sight, state, walLost }: JudgedInstance): InstanceFinding {
   const facts = answerOf(sight);
+  const stuck = isStuck(observation, sight) ? 1 : 0;
+  const left = seemsWell(sight) ? stuck : leftCount(sight);
   return {
     instance: sight.instance,
     state,
-    inDoubt: facts === undefined ? leftCount(sight) : Math.max(facts.inDoubt, isStuck(observation, sight) ? 1 : 0),
+    inDoubt: facts === undefined ? left : Math.max(facts.inDoubt, stuck),
     oldestMs: oldestLeftMs(sight),
     walId: facts?.walId ?? sight.remembered?.walId ?? null,
     epoch: facts?.epoch ?? (epochSeen(sight) || null),

@@ -2,7 +2,7 @@
 // The rule: a gate names the number that holds it shut; what could not be seen holds it shut as well, as it may hold one.
 import { parseDuration } from '../../kernel/quantity.ts';
 import type { Observation, ShardObservation } from '../cluster/observation.ts';
-import { answerOf, type InstanceSight, leftCount, unseenShards } from './instances.ts';
+import { answerOf, type InstanceSight, leftCount, seemsWell, unseenShards } from './instances.ts';
 import type { Gate, InstanceFinding, RecoveryGates } from './types.ts';
 
 /** Prepared for longer than a commit takes: nobody is driving it any more, or somebody is stuck. */
@@ -33,13 +33,15 @@ const entry = (name: string, gate: Gate | null): (readonly [string, Gate])[] => 
 const transactions = (count: number): string =>
   count === 1 ? '1 in-doubt transaction' : `${count} in-doubt transactions`;
 
+const isAway = (sight: InstanceSight): boolean => answerOf(sight) === undefined && !seemsWell(sight);
+
 /** Of proxies that are away, or prepared too long ago to belong to a running commit. */
 function restartGate({ name, look }: ShardObservation, sights: readonly InstanceSight[], graceMs: number): Gate | null {
   if (look.kind !== 'seen') return null;
   const { nowMs, prepared } = look.facts;
   const doubtful = prepared.runs.filter(({ instance, oldestMs }) => {
     const sight = sights.find((one) => one.instance === instance);
-    return nowMs - oldestMs > IN_DOUBT_AFTER_MS || sight === undefined || answerOf(sight) === undefined;
+    return nowMs - oldestMs > IN_DOUBT_AFTER_MS || sight === undefined || isAway(sight);
   });
   if (doubtful.length === 0) return null;
   const inDoubt = doubtful.reduce((sum, { count }) => sum + count, 0);

@@ -87,6 +87,16 @@ export function answerOf({ proxy }: InstanceSight): ProxyFacts | undefined {
   return proxy.look.facts;
 }
 
+/**
+ * A look at it failed, or there was none yet, while its pod is Ready: most likely it is busy, and what it has prepared belongs to
+ * commits that are under way.
+ */
+export function seemsWell({ proxy }: InstanceSight): boolean {
+  const pod = proxy?.pod;
+  if (pod === undefined || pod.metadata.deletionTimestamp !== undefined) return false;
+  return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+}
+
 /** Since when the objects say that it is away; undefined when they do not say. */
 export function awaySinceMs({ proxy }: InstanceSight): number | undefined {
   const ready = proxy?.pod?.status?.conditions?.find(({ type }) => type === 'Ready');

@@ -56,6 +56,14 @@ describe('conditions', () => {
     expect(condition(found, 'TwoPhaseHealthy')).toMatchObject({ status: 'False', reason: 'WaitingForProxy' });
   });
 
+  it('one look that failed at a pod that is Ready puts no running commit in doubt', () => {
+    const busy = { proxies: { 1: { pod: 'ready', silentSinceMs: NOW_MS - 1_000 } } } as const;
+    const young = find({ ...busy, left: { 'shard-0': [run('proxy-1', 20, 500)] } });
+    expect(young.inDoubt.count).toBe(0);
+    expect(young.gates.restart.size).toBe(0);
+    expect(find({ ...busy, left: { 'shard-0': [run('proxy-1', 20, 60_000)] } }).inDoubt.count).toBe(1);
+  });
+
   it('the worst of several instances gives the reason, and the ids for a person stand in the message', () => {
     const left = { 'shard-0': [run('proxy-0', 1, 60_000), run('proxy-1', 1, 60_000)] };
     const state: InstanceState = {

@@ -29,7 +29,7 @@ export interface Scene {
 
 export interface ProxyScene {
   /** 'none': there is no pod. */
-  readonly pod?: 'none' | 'running' | 'crashing' | 'pending' | 'leaving' | 'failed';
+  readonly pod?: 'none' | 'ready' | 'running' | 'crashing' | 'pending' | 'leaving' | 'failed';
   readonly notReadySince?: string;
   readonly claim?: 'none' | 'Bound' | 'Pending';
   readonly facts?: Partial<ProxyFacts>;
@@ -136,6 +136,7 @@ function proxyAt(ordinal: number, scene: ProxyScene, nowMs: number): ProxyObserv
 
 function podOf(name: string, { pod = 'running', notReadySince }: ProxyScene): Pod {
   const states = {
+    ready: { running: { startedAt: '2026-03-01T00:00:00Z' } },
     running: { running: { startedAt: '2026-03-01T00:00:00Z' } },
     leaving: { running: { startedAt: '2026-03-01T00:00:00Z' } },
     crashing: { waiting: { reason: 'CrashLoopBackOff' } },
@@ -149,7 +150,7 @@ function podOf(name: string, { pod = 'running', notReadySince }: ProxyScene): Po
     spec: { nodeName: 'n2' },
     status: {
       phase: pod === 'failed' ? 'Failed' : 'Running',
-      conditions: notReadySince === undefined ? [] : [ready],
+      conditions: pod === 'ready' ? [{ type: 'Ready', status: 'True' }] : notReadySince === undefined ? [] : [ready],
       containerStatuses: [{ name: 'proxy', state }],
     },
   };
