@@ -2,7 +2,7 @@
 // The rule: an object that somebody else changed differs from the server's answer to our last apply; no field is compared one by
 // one, as the server writes defaults and quantities in words of its own.
 import { createHash } from 'node:crypto';
-import type { KubeObject, Resource } from '../kube/resource.ts';
+import type { KubeObject, ObjectRef, Resource } from '../kube/resource.ts';
 
 interface AppliedRecord {
   readonly wished: string;
@@ -36,11 +36,12 @@ export class AppliedObjects {
     });
   }
 
-  /** For a cluster that is gone. */
-  forget(namespace: string, names: (name: string) => boolean): void {
+  /** For a cluster that is gone: its objects are called by its name, alone or with more behind a dash. */
+  forget({ namespace = '', name }: ObjectRef): void {
     for (const key of this.#records.keys()) {
-      const [, place = '', name = ''] = key.split('/');
-      if (place === namespace && names(name)) this.#records.delete(key);
+      const [, place, object = ''] = key.split('/');
+      // Another cluster may begin like it; its objects are then applied once more, which changes nothing.
+      if (place === namespace && (object === name || object.startsWith(`${name}-`))) this.#records.delete(key);
     }
   }
 

@@ -7,7 +7,7 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
-import { objectKey } from '../kube/resource.ts';
+import { objectKey, refOfKey } from '../kube/resource.ts';
 import { type WorkFailure, WorkQueue } from '../kube/work-queue.ts';
 import { AppliedObjects } from './applied.ts';
 import { Caches } from './caches.ts';
@@ -95,6 +95,7 @@ export class Operator {
       eventsOf: (namespace, key, wanted) => events.of(namespace, key, wanted),
       tell: (observation, told) => teller.round(observation, told),
       onForgotten: (key) => {
+        applied.forget(refOfKey(key));
         teller.forget(key);
         events.forget(key);
       },
