@@ -3,19 +3,16 @@
 import { Command } from 'commander';
 import type { Cluster } from '../cluster/harness/cluster.ts';
 import { foldersFrom } from '../cluster/harness/folders.ts';
-import { DEFAULT_NAME, openOrCreate, wayFor } from '../cluster/harness/open.ts';
-import { readRecord } from '../cluster/harness/record.ts';
+import { DEFAULT_NAME } from '../cluster/harness/open.ts';
 import { type Report, stderrReport } from '../cluster/harness/report.ts';
 import { Random } from '../support/random.ts';
+import { openE2eCluster } from './harness/cluster.ts';
 import { openGround } from './harness/ground.ts';
 import { renderNumbers } from './harness/numbers.ts';
 import { type RoundResult, runRound } from './harness/round.ts';
 import { renderTable } from './harness/table.ts';
 import { KILLS_DEFAULT, needsMet, type RunOptions, roundsOf } from './options.ts';
 import { SCENARIOS } from './scenarios/all.ts';
-
-/** Anti-affinity over three nodes, and one to lose. */
-const NODES = 3;
 
 interface Flags {
   readonly kills: number;
@@ -29,16 +26,6 @@ interface Flags {
 }
 
 const folders = foldersFrom(process.env);
-
-/** Brings the cluster up; `made` says that nobody had it before. */
-async function openCluster({ name, kubeconfig }: Flags, report: Report): Promise<{ cluster: Cluster; made: boolean }> {
-  const way = await wayFor(folders, name, kubeconfig ?? process.env.KUBECONFIG);
-  report.say(`cluster ${name}: ${way.kind}, because ${way.why}`);
-  const made = readRecord(folders, name) === undefined;
-  const cluster = await openOrCreate(folders, name, way, report);
-  await cluster.up(NODES, report);
-  return { cluster, made };
-}
 
 function describeRound({ scenario, faults, reckoning, healthyAfterMs, violations }: RoundResult): string {
   const found = (reckoning?.faults ?? []).flatMap(({ runs }) => runs);
@@ -70,17 +57,14 @@ async function main(flags: Flags): Promise<number> {
   }
   const { kills, seed = Random.freshSeed(), scenario: scenarios = [], gentle = false, keep = false } = flags;
   const report = stderrReport();
-  const { cluster, made } = await openCluster(flags, report);
-  try {
-    const rounds = await play({ seed, kills, scenarios, gentle }, cluster, keep, report);
-    process.stdout.write(`\n${renderTable(rounds)}\n\n${renderNumbers(rounds)}\n\n`);
-    const wrong = rounds.filter(({ violations }) => violations.length > 0);
-    for (const round of wrong) process.stdout.write(`${describeRound(round)}\n`);
-    process.stdout.write(wrong.length === 0 ? `Every figure is right (seed ${seed}).\n` : `WRONG, seed ${seed}.\n`);
-    return wrong.length === 0 ? 0 : 1;
-  } finally {
-    if (made && !keep) await cluster.down(report);
-  }
+  const { name, kubeconfig } = flags;
+  await using opened = await openE2eCluster(folders, { name, kubeconfig, keep }, report);
+  const rounds = await play({ seed, kills, scenarios, gentle }, opened.cluster, keep, report);
+  process.stdout.write(`\n${renderTable(rounds)}\n\n${renderNumbers(rounds)}\n\n`);
+  const wrong = rounds.filter(({ violations }) => violations.length > 0);
+  for (const round of wrong) process.stdout.write(`${describeRound(round)}\n`);
+  process.stdout.write(wrong.length === 0 ? `Every figure is right (seed ${seed}).\n` : `WRONG, seed ${seed}.\n`);
+  return wrong.length === 0 ? 0 : 1;
 }
 
 const program = new Command('e2e')

@@ -1,6 +1,7 @@
 // From nothing to a loaded cluster: images, a namespace, an operator, a ShardedCluster, the load; and away with it all again.
 import type { Cluster } from '../../cluster/harness/cluster.ts';
 import type { Folders } from '../../cluster/harness/folders.ts';
+import type { Kubectl } from '../../cluster/harness/kubectl.ts';
 import { type TestNamespace, testNamespace } from '../../cluster/harness/namespaces.ts';
 import type { Report } from '../../cluster/harness/report.ts';
 import { provideImages } from '../../cluster/images/provide.ts';
@@ -34,6 +35,10 @@ export interface GroundOptions {
   readonly imagesFrom?: string | undefined;
   /** Leaves the namespace, whatever happens. */
   readonly keep?: boolean;
+  /** Begins the namespace's name. */
+  readonly purpose?: string;
+  /** Called when the operator runs, and there is no ShardedCluster yet. */
+  readonly onOperator?: (kubectl: Kubectl) => void;
 }
 
 export interface OpenGround extends Ground, AsyncDisposable {
@@ -42,11 +47,11 @@ export interface OpenGround extends Ground, AsyncDisposable {
 
 /** Rejects when the cluster does not get healthy; what was made is gone then, unless it shall be kept. */
 export async function openGround(options: GroundOptions): Promise<OpenGround> {
-  const { cluster, folders, seed, report, imagesFrom, keep = false } = options;
+  const { cluster, folders, seed, report, imagesFrom, keep = false, purpose = 'e2e', onOperator } = options;
   const wanted = ['atomshard-e2e', 'postgres-18', 'pg-client'] as const;
   const images = await provideImages(cluster, wanted, folders, report, imagesFrom);
   report.step('images are on every node');
-  const namespace = await testNamespace(cluster.kubectl, 'e2e', RESTRICTED);
+  const namespace = await testNamespace(cluster.kubectl, purpose, RESTRICTED);
   const { kubectl, name } = namespace;
   const kube: KubeConnection = connectKube(cluster.record.kubeconfig);
   const close = async () => {
@@ -60,6 +65,7 @@ export async function openGround(options: GroundOptions): Promise<OpenGround> {
   try {
     await deployUnderOrders(kubectl, name, images['atomshard-e2e']);
     report.step(`the operator runs in namespace ${name}`);
+    onOperator?.(kubectl);
     await kubectl.apply([shardedCluster({ ...SHAPE, postgresImage: images['postgres-18'] })]);
     const seen = () => kube.client.get(SHARDED_CLUSTERS, { namespace: name, name: SHAPE.name });
     const system = new System({

@@ -51,9 +51,9 @@ export async function runRound(ground: Ground, scenario: Scenario): Promise<Roun
 }
 
 /** Compares what became of the transactions with each dead proxy's log, and with the status where one recovery was the last. */
-async function disagreements(
+export async function disagreements(
   { system }: Ground,
-  scenario: Scenario,
+  scenario: Pick<Scenario, 'losesLog' | 'losesStatus'>,
   faults: readonly Fault[],
   reckoning: Reckoning,
 ): Promise<string[]> {
