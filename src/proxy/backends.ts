@@ -1,10 +1,12 @@
 // The pools of a proxy: one per shard and user, made when a user first logs in. A reload changes them in place, so that
 // sessions keep what they hold and take the new shards and addresses as soon as they need them.
 import type { Clock } from '../kernel/clock.ts';
+import { renderMark } from '../shard/placement-mark.ts';
 import { Pool, type PoolOptions } from '../shard/pool.ts';
 import type { ShardTarget } from '../shard/target.ts';
 import type { ProxyConfig } from './config.ts';
 import type { LiveConfig } from './live-config.ts';
+import { placementOf } from './placement-decision.ts';
 
 /** Connections for further shards, as a multiple of the pool's size. */
 const FURTHER_MAX = 3;
@@ -93,7 +95,9 @@ export class Backends {
   #target(shard: ProxyConfig['shards'][number], { name: user, password }: Login): ShardTarget {
     const { name, ...place } = shard;
     const applicationName = this.#applicationName;
-    return { shard: name, ...place, user, password, applicationName, parameters: { client_encoding: 'UTF8' } };
+    const placement = renderMark(placementOf(this.#live.current), name);
+    const parameters = { client_encoding: 'UTF8' };
+    return { shard: name, ...place, user, password, applicationName, placement, parameters };
   }
 
   #options(kind: PoolKind): PoolOptions {

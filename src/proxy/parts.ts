@@ -20,6 +20,7 @@ import { Backends } from './backends.ts';
 import { type CatalogWatch, catalogWatch } from './catalog-watch.ts';
 import { DeadlockWatch } from './deadlock-watch.ts';
 import type { LiveConfig } from './live-config.ts';
+import { PlacementGuard } from './placement-guard.ts';
 import { ProxyCounters } from './proxy-counters.ts';
 
 export interface PartsDeps {
@@ -46,6 +47,7 @@ export interface ProxyParts extends PartsDeps {
   readonly deadlocks: DeadlockWatch;
   readonly backends: Backends;
   readonly services: LiveServices;
+  readonly placement: PlacementGuard;
   catalog: CatalogWatch;
 }
 
@@ -78,6 +80,7 @@ export function assembleParts(deps: PartsDeps): ProxyParts {
     },
   });
   const backends = new Backends(live, ownerName, clock);
+  const placement = new PlacementGuard({ config: () => live.current, ownerName, clock, log });
   const router = new Router(topology);
   const catalog = catalogWatch(live.current, ownerName, { topology, adopt: (seen) => router.adopt(seen), clock, log });
   const services: LiveServices = {
@@ -103,6 +106,7 @@ export function assembleParts(deps: PartsDeps): ProxyParts {
     deadlocks,
     backends,
     services,
+    placement,
     catalog,
   };
 }

@@ -1,6 +1,6 @@
 // The data plane assembled. The start order is the safety argument: open the log (lock, epoch) → listen for administrators →
-// recover what earlier runs left → look at the tables → let clients in. Nobody can write across shards before the first
-// recovery pass is over.
+// recover what earlier runs left → see that rows are where this list of shards has them → look at the tables → let clients in.
+// Nobody can write across shards before the first recovery pass is over.
 import type { Socket } from 'node:net';
 import { type Clock, systemClock } from '../kernel/clock.ts';
 import { type ControlPoint, noControlPoint } from '../kernel/control-point.ts';
@@ -13,7 +13,7 @@ import type { DecisionLog } from '../transaction/decision-log.ts';
 import { type Actors, commandActions } from './admin/actions.ts';
 import { AdminDesk } from './admin/admin-desk.ts';
 import { AdminSession } from './admin/admin-session.ts';
-import type { ProxyConfig } from './config.ts';
+import { ConfigError, type ProxyConfig } from './config.ts';
 import type { ConfigFile, LoadedConfig } from './config-file.ts';
 import { Drain } from './drain.ts';
 import { Metrics, startHttp } from './http-endpoints.ts';
@@ -56,7 +56,7 @@ export interface RunningProxy {
   stop(): Promise<void>;
 }
 
-/** Starts a proxy in this process. Rejects with WalLockedError, WalDamageError, TopologyError or a listen error. */
+/** Starts a proxy in this process. Rejects with ConfigError, WalLockedError, WalDamageError, TopologyError or a listen error. */
 export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> {
   const { log, clock = systemClock, controlPoint = noControlPoint } = deps;
   const live = new LiveConfig(config, deps.from);
@@ -71,6 +71,7 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   undo.defer(() => decisions.close());
   const parts = assembleParts({ live, decisions, topology, clock, controlPoint, log });
   undo.defer(async () => {
+    await parts.placement.close();
     await parts.catalog.close();
     await parts.recovery.stop();
     await Promise.all([...parts.probes.values()].map((probe) => probe.close()));
@@ -91,6 +92,8 @@ export async function startProxy(config: ProxyConfig, deps: ProxyDeps): Promise<
   await inspectShards(config, parts.ownerName, clock, log);
   // A crash here: nothing new was begun; the next start finds the same in-doubt transactions.
   const firstPass = await parts.recovery.firstPass();
+  const placed = await parts.placement.start();
+  if (placed.kind === 'refused') throw new ConfigError(deps.from?.file.path ?? 'configuration', placed.problems);
   await parts.catalog.start();
   listener.admit();
   parts.recovery.start();

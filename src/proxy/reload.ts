@@ -10,7 +10,6 @@ import type { Listener } from './listener.ts';
 import { loginSettings } from './login-settings.ts';
 import { type ProxyParts, probeFor } from './parts.ts';
 import { planReload } from './reload-plan.ts';
-import { problemsOfAddingShards } from './rows-check.ts';
 
 export type ReloadOutcome =
   | { readonly kind: 'reloaded'; readonly changed: readonly string[]; readonly restartNeeded: readonly string[] }
@@ -61,15 +60,12 @@ export class Reload {
     const plan = planReload(live.started, before, next);
     if (plan.kind === 'refused') throw new ConfigError(path, plan.problems);
     const { config, changed, restartNeeded } = plan;
-    if (config.shards.length > before.shards.length) {
-      const problems = await problemsOfAddingShards(before, this.#parts.ownerName, this.#parts.clock);
-      if (problems.length > 0) throw new ConfigError(path, problems);
-    }
     const settings = await loginSettings(config, this.#parts);
     const topology = buildTopology(
       config.sharding,
       config.shards.map(({ name }) => name),
     );
+    if (config.shards.length > before.shards.length) await this.#place(path, config);
     // From here on nothing can be refused.
     live.current = config;
     live.sha256 = sha256;
@@ -83,6 +79,16 @@ export class Reload {
     if (changed.some((at) => /^(shards|sharding|resolver)(\.|$)/.test(at))) await this.#replaceRouter(topology);
     this.#listener.settings = settings;
     return { changed };
+  }
+
+  /** More shards: only while no shard has a row, and then every proxy must read the new list before it goes on. */
+  async #place(path: string, config: ProxyConfig): Promise<void> {
+    const verdict = await this.#parts.placement.settle(config, true);
+    if (verdict.kind !== 'settled') throw new ConfigError(path, verdict.problems);
+    if (verdict.silent.length > 0)
+      throw new ConfigError(path, [
+        `shards: one can only be added when all answer; ${verdict.silent.join(', ')} does not`,
+      ]);
   }
 
   /** Recovery reads the map at each pass: a probe that is replaced in the middle of one does not answer it any more. */

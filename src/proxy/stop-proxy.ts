@@ -11,7 +11,7 @@ export interface Stoppable {
 
 /** Waits up to the grace period for clients to finish; whatever is left then is finished by the next start. */
 export async function stopProxy({ parts, listener, drain }: Stoppable): Promise<void> {
-  const { live, catalog, backends, decisions, recovery, coordinator, deadlocks, probes, clock, log } = parts;
+  const { live, catalog, placement, backends, decisions, recovery, coordinator, deadlocks, probes, clock, log } = parts;
   drain.cancel();
   listener.stop();
   const deadlineMs = clock.monotonicMs() + live.current.shutdown.graceMs;
@@ -23,6 +23,7 @@ export async function stopProxy({ parts, listener, drain }: Stoppable): Promise<
   await coordinator.drain();
   await Promise.race([recovery.idle(), clock.sleep(Math.max(1_000, deadlineMs - clock.monotonicMs()))]);
   await recovery.stop();
+  await placement.close();
   await catalog.close();
   await deadlocks.stop();
   await Promise.all([...probes.values()].map((probe) => probe.close()));

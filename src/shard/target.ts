@@ -21,6 +21,8 @@ export interface ShardTarget {
   readonly applicationName: string;
   /** undefined and `disable`: in clear. */
   readonly tls?: ShardTls | undefined;
+  /** The record that the server must carry (placement-mark.ts); undefined: any, for what is not about rows. */
+  readonly placement?: string | undefined;
   /** More startup parameters, e.g. `options`. */
   readonly parameters?: Readonly<Record<string, string>> | undefined;
 }
@@ -52,6 +54,7 @@ export function addressOf({ host, port }: Pick<ShardTarget, 'host' | 'port'>): s
  * - tls: no encryption to be had, or a certificate that does not prove who the server is.
  * - refused: the server said why (`cause`), e.g. 57P03 while it starts; authentication: so did it, or we could not answer.
  * - standby, unfit: it let us in, but it is not a primary, or not one that commits can rely on.
+ * - misplaced: its rows are spread over another list of shards, or it is another shard than we were told.
  */
 export type ConnectFailureKind =
   | 'unreachable'
@@ -61,7 +64,8 @@ export type ConnectFailureKind =
   | 'authentication'
   | 'protocol'
   | 'standby'
-  | 'unfit';
+  | 'unfit'
+  | 'misplaced';
 
 /** SQLSTATEs of a server that clients may act on; any other is told as 08001 with the original in the detail. */
 const PASSED_ON: ReadonlySet<string> = new Set([

@@ -223,9 +223,12 @@ describe('somebody else’s server, as a role that is no superuser', () => {
 
   it('everything is made by a role with CREATEROLE that may pass on what the roles need', async () => {
     const first = await setUp(target, wanted);
-    // The database is not its own: the user gets all but the right to create schemas.
-    expect(first.problems).toMatchObject([{ kind: 'not-allowed', subject: 'guest' }]);
-    await shards.exec('GRANT CREATE ON DATABASE postgres TO guest');
+    // The database is not its own: user and resolver get all but the right to create schemas.
+    expect(first.problems).toMatchObject([
+      { kind: 'not-allowed', subject: 'guest' },
+      { kind: 'not-allowed', subject: names.resolver },
+    ]);
+    await shards.exec(`GRANT CREATE ON DATABASE postgres TO guest, ${names.resolver}`);
     expect(await setUp(target, wanted)).toEqual({ changed: [], problems: [] });
     await as(target, 'guest', 'guest-1', 'CREATE TABLE IF NOT EXISTS g (a int)', 'postgres');
     const gid = gidOf(1);
