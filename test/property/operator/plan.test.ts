@@ -16,7 +16,9 @@ type Event =
   | { readonly kind: 'paused' | 'shutdown'; readonly is: boolean }
   | { readonly kind: 'break' | 'heal' | 'podLost'; readonly pod: string }
   | { readonly kind: 'setLost'; readonly set: string }
-  | { readonly kind: 'steps'; readonly count: number };
+  | { readonly kind: 'steps'; readonly count: number }
+  /** The operator dies in the middle of a round. */
+  | { readonly kind: 'dies'; readonly after: number };
 
 const pod = fc.constantFrom(...POD_NAMES);
 const event: fc.Arbitrary<Event> = fc.oneof(
@@ -32,6 +34,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   fc.record({ kind: fc.constantFrom('paused' as const, 'shutdown' as const), is: fc.boolean() }),
   fc.record({ kind: fc.constantFrom('break' as const, 'heal' as const, 'podLost' as const), pod }),
   fc.record({ kind: fc.constant('setLost' as const), set: fc.constantFrom('bank-shard-0', 'bank-proxy') }),
+  fc.record({ kind: fc.constant('dies' as const), after: fc.integer({ min: 0, max: 20 }) }),
   fc.record({ kind: fc.constant('steps' as const), count: fc.integer({ min: 1, max: 12 }) }),
 );
 
@@ -86,6 +89,9 @@ function happen(world: SimulatedCluster, what: Event): void {
     case 'setLost':
       world.objects.delete(`StatefulSet/${what.set}`);
       return;
+    case 'dies':
+      world.step(what.after);
+      return;
     case 'steps':
       for (let count = 0; count < what.count; count += 1) step(world);
   }
@@ -94,9 +100,11 @@ function happen(world: SimulatedCluster, what: Event): void {
 describe('the plan', () => {
   it('leads any cluster to what its spec says, whatever happened before', () => {
     fc.assert(
-      fc.property(fc.array(event, { minLength: 1, maxLength: 14 }), (events) => {
+      fc.property(fc.nat(6), fc.array(event, { minLength: 1, maxLength: 14 }), (born, events) => {
         const world = new SimulatedCluster();
         world.missingImages.add(BAD_IMAGE);
+        // Even of its first rounds each may end anywhere.
+        for (let round = 0; round < born; round += 1) world.step(round * 3);
         for (const what of events) {
           happen(world, what);
           step(world);
@@ -111,6 +119,7 @@ describe('the plan', () => {
         expect(world.readyPods('bank-proxy')).toHaveLength(proxy.replicas);
         expect(world.readyPods('bank-shard')).toHaveLength(shards.count ?? 0);
         expect(world.planNow().settled).toBe(true);
+        expect(world.done.filter((kind) => kind === 'writeClusterId')).toHaveLength(1);
       }),
       { numRuns: 40 },
     );

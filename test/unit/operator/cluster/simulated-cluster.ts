@@ -97,12 +97,12 @@ export class SimulatedCluster {
     });
   }
 
-  /** One round of the operator, then one of everybody else. */
-  step(): Plan {
+  /** One round of the operator, which dies after `actionsMax` steps of it, then one of everybody else. */
+  step(actionsMax = Number.POSITIVE_INFINITY): Plan {
     const planned = this.planNow();
     this.#input = planned.input;
-    for (const action of planned.calm) this.#perform(action);
-    if (planned.disruptive !== undefined) this.#perform(planned.disruptive);
+    const actions = [...planned.calm, ...(planned.disruptive === undefined ? [] : [planned.disruptive])];
+    for (const action of actions.slice(0, actionsMax)) this.#perform(action);
     this.#steps += 1;
     // What a cluster that is gone leaves behind is the garbage collector's.
     if (!this.gone) this.#runSets();
