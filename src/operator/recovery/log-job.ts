@@ -10,7 +10,7 @@ import { PROXY_PATHS } from '../desired/names.ts';
 import { CONTAINER_SECURITY, podSecurity, pullSecretsOf, UIDS } from '../desired/pod-parts.ts';
 import type { KubeObject } from '../kube/resource.ts';
 
-/** On the Job and its pod: the instance whose log it reads. */
+/** On the operator's own Jobs: the instance whose log is read. It removes those that have this when they are no longer needed. */
 export const RECOVERY_LABEL = 'atomshard.dev/recovery';
 export const READER_CONTAINER = 'evidence';
 
@@ -42,7 +42,9 @@ export function logJobName({ cluster, instance, ids }: Pick<LogReadingWish, 'clu
 export function logJob(wish: LogReadingWish): KubeObject & PlainObject {
   const ids = wish.ids.join(',');
   const args = ['evidence', PROXY_PATHS.wal, `--ids=${ids}`, `--wait-seconds=${LOCK_WAIT_SECONDS}`];
-  return walJob(wish, logJobName(wish), args);
+  const job = walJob(wish, logJobName(wish), args);
+  const labels = { ...job.metadata.labels, [RECOVERY_LABEL]: wish.instance };
+  return { ...job, metadata: { ...job.metadata, labels } };
 }
 
 /** A Job that runs `atomshard wal ARGS` where the log is. */
@@ -51,9 +53,9 @@ export function walJob(
   name: string,
   args: readonly string[],
 ): KubeObject & PlainObject {
-  const { cluster, instance, claim, image } = wish;
+  const { cluster, claim, image } = wish;
   const meta = ownedMeta(cluster, name, 'recovery');
-  const labels = { ...meta.labels, [RECOVERY_LABEL]: instance };
+  const { labels = {} } = meta;
   const container = {
     name: READER_CONTAINER,
     image,
@@ -66,7 +68,7 @@ export function walJob(
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
-    metadata: { ...meta, labels },
+    metadata: meta,
     spec: {
       backoffLimit: 0,
       activeDeadlineSeconds: READ_DEADLINE_SECONDS,

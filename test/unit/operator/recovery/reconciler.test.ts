@@ -208,11 +208,12 @@ describe('a proxy that does not come back', () => {
     expect(kube.made).toHaveLength(1);
   });
 
-  it('leaves no Job behind when all is ended', async () => {
+  it('leaves no Job of its own behind when all is ended, and those of people alone', async () => {
     prepared(4);
     step(AWAY);
     await runs();
-    const jobs = [...kube.jobs.values()] as never;
+    const persons = { metadata: { namespace: 'test', name: 'bank-wal-proxy-1-abc123', labels: {} } };
+    const jobs = [...kube.jobs.values(), persons] as never;
     step({ proxies: { 1: silent }, jobs });
     step({ proxies: { 1: silent }, jobs });
     await reconciler.stop();
