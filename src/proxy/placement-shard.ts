@@ -93,7 +93,9 @@ export class PlacementShard {
   /** Replaces the record `before` by `after`, in one transaction. Throws PlacementStopped; then nothing was changed, or all. */
   async write(before: string | null, after: string): Promise<void> {
     const found = before === null ? 'NULL' : pg.escapeLiteral(before);
+    // Before PostgreSQL 16 the role has become another one by its settings; the schema is its own.
     await this.#ask(`DO $as1$ BEGIN
+      SET LOCAL ROLE NONE;
       IF pg_backend_pid() <> ${this.#lockedBy ?? 0} OR ${MARK_EXPRESSION} IS DISTINCT FROM ${found} THEN
         RAISE EXCEPTION 'the record changed meanwhile';
       END IF;

@@ -109,8 +109,10 @@ export interface Shards {
    */
   readonly count?: number;
   /**
-   * Forbid refuses a smaller number of shards. Immediate allows it: the shards are stopped and shown in
-   * status.retiredShards, their volumes stay, and their rows are no longer found.
+   * Forbid refuses a smaller number of shards. Immediate allows it, once no shard has a table: rows cannot be
+   * moved, and with fewer shards those of all others would be looked for in the wrong place. Until then
+   * everything stays as it was and the condition Progressing says why. Then the shards that left are stopped and
+   * shown in status.retiredShards; their volumes stay.
    */
   readonly turndown: 'Forbid' | 'Immediate';
   /** The volume of each shard, for data and WAL. */
@@ -132,7 +134,8 @@ export interface Shards {
   readonly overrides?: readonly ShardsOverride[];
   /**
    * PostgreSQL servers that exist already. Their order decides which rows each holds: new ones are added at the
-   * end. max_prepared_transactions must be set on each; the condition ShardsReady says when it is too low.
+   * end, and used once no shard has a table. One that is in use cannot be left out, as nobody can ask it for
+   * rows then. max_prepared_transactions must be set on each; the condition ShardsReady says when it is too low.
    */
   readonly external?: readonly ShardsExternal[];
 }
