@@ -9,7 +9,7 @@ import { Command } from 'commander';
 import { foldersFrom } from '../cluster/harness/folders.ts';
 import type { Kubectl } from '../cluster/harness/kubectl.ts';
 import { DEFAULT_NAME } from '../cluster/harness/open.ts';
-import { type Report, stderrReport } from '../cluster/harness/report.ts';
+import { type Report, reportTo } from '../cluster/harness/report.ts';
 import { Random } from '../support/random.ts';
 import { openE2eCluster } from './harness/cluster.ts';
 import { type OpenGround, openGround } from './harness/ground.ts';
@@ -26,11 +26,16 @@ interface Flags {
   readonly keep?: true;
 }
 
-/** Prints what a kubectl that never ends says, line by line, until it is killed. */
+/** Prints what a kubectl that never ends says, until it is killed; a line that only grew older is left out. */
 function follow(kubectl: Kubectl, report: Report, title: string, args: readonly string[]): ChildProcess {
   const [program = '', ...rest] = kubectl.argv(args);
   const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'ignore'] });
-  createInterface({ input: child.stdout }).on('line', (line) => report.step(`${title} │ ${line}`));
+  let last = '';
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const content = line.replace(/\s+\S+$/, '');
+    if (content !== last) report.step(`${title} │ ${line}`);
+    last = content;
+  });
   return child;
 }
 
@@ -39,8 +44,8 @@ const ABOUT_CLUSTER = ['--field-selector', 'regarding.kind=ShardedCluster'];
 
 function followCluster(kubectl: Kubectl, report: Report): ChildProcess[] {
   return [
-    follow(kubectl, report, 'kubectl get shcl -w', ['get', 'shcl', '-w']),
-    follow(kubectl, report, 'events', [
+    follow(kubectl, report, 'shcl', ['get', 'shcl', '-w']),
+    follow(kubectl, report, 'event', [
       ...['get', 'events.v1.events.k8s.io', '-w', '--no-headers', '-o', EVENT_COLUMNS],
       ...ABOUT_CLUSTER,
     ]),
@@ -107,7 +112,7 @@ async function play(ground: OpenGround, report: Report): Promise<boolean> {
 
 async function main(flags: Flags): Promise<number> {
   const { seed = Random.freshSeed(), name, keep = false } = flags;
-  const report = stderrReport();
+  const report = reportTo((text) => process.stdout.write(text));
   const folders = foldersFrom(process.env);
   await using opened = await openE2eCluster(folders, { name, kubeconfig: flags.kubeconfig, keep }, report);
   const followers: ChildProcess[] = [];

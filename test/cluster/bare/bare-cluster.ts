@@ -253,7 +253,8 @@ export class BareCluster implements Cluster {
   async inNode(node: string, argv: readonly string[]): Promise<string> {
     const living = livingNode(this.#layout, this.#index(node));
     if (living === undefined) throw new Error(`node ${node} is not running`);
-    return run(['nsenter', '--target', String(living.pid), '--mount', '--', ...argv]);
+    // With its process ids too, since programs look for their own mounts in /proc/self.
+    return run(['nsenter', '--target', String(living.pid), '--mount', '--pid', '--', ...argv]);
   }
 
   async down(report: Report): Promise<void> {
