@@ -70,7 +70,6 @@ export function desiredInput(cluster: ShardedCluster, more: Partial<DesiredInput
       Array.from({ length: cluster.spec.shards.count ?? 0 }, (_, index) => `shard-${index}`),
     stoppedShards: new Set(),
     preparedFloor: new Map(),
-    certificateMark: undefined,
     superuser: 'postgres',
     logins: {
       users: users.length > 0 ? users : [{ name: 'app', password: 'password of app' }],

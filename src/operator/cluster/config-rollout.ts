@@ -1,6 +1,5 @@
 // How a changed configuration reaches what runs: the kubelet is nudged, the program reads it again, and its own word is the proof.
 // The rule: nothing is restarted for what a reload can do; what a reload cannot do is named by the program itself.
-import { createHash } from 'node:crypto';
 import { ANNOTATIONS } from '../desired/labels.ts';
 import { CONFIGURATION_SETTING } from '../desired/postgres-parameters.ts';
 import type { CalmAction, Waiting } from './action.ts';
@@ -21,6 +20,9 @@ export interface Rollout {
   readonly restart: string | undefined;
 }
 
+/** How a running proxy refuses a list of shards that does not begin with its own (src/proxy/reload-plan.ts; a test compares). */
+const SHARDS_REFUSED = /shards: their order decides which rows each holds/;
+
 const DONE: Rollout = { calm: [], waiting: [], restart: undefined };
 
 /** `sha256`: hex, of the configuration as it is in the Secret now. */
@@ -34,6 +36,9 @@ export function rollOutProxyConfig(proxy: ProxyObservation, sha256: string | und
     if (restartNeeded.length === 0) return DONE;
     return { ...DONE, restart: `${restartNeeded.join(', ')} changed, which ${name} reads at its start only` };
   }
+  // The operator changes the list of shards only where there is no row to lose, which a proxy learns of at its start.
+  if (configError !== null && SHARDS_REFUSED.test(configError))
+    return { ...DONE, restart: `${name} takes another list of shards at its start only` };
   const message =
     configError === null
       ? `${name} has not read its new configuration yet`
@@ -100,8 +105,4 @@ function nudge({ metadata }: Pod, mark: string): CalmAction {
   const { namespace, name } = metadata;
   const patch = { metadata: { annotations: { [ANNOTATIONS.reloadHash]: mark } } };
   return { kind: 'patch', type: PODS, ref: { namespace, name }, patch, why: `${name} gets its new files now` };
-}
-
-export function sha256Hex(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

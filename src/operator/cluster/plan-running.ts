@@ -3,13 +3,10 @@ import { maxPreparedTransactions } from '../desired/capacity.ts';
 import { desiredObjects } from '../desired/desired.ts';
 import type { DesiredInput } from '../desired/desired-input.ts';
 import { FINALIZER } from '../desired/labels.ts';
-import { clusterNames, SUPERUSER } from '../desired/names.ts';
+import { SUPERUSER } from '../desired/names.ts';
 import type { RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Plan } from './action.ts';
-import { childOf } from './caches.ts';
-import { sha256Hex } from './config-rollout.ts';
 import { isApplied } from './is-applied.ts';
-import { SECRETS } from './kinds.ts';
 import { createMissingSecrets, ownMadeSecrets } from './made-secrets.ts';
 import { objectsToApply } from './objects-to-apply.ts';
 import type { Observation } from './observation.ts';
@@ -20,7 +17,7 @@ import { planProgram } from './plan-program.ts';
 import { type ProxySizing, sizeProxies } from './proxy-sizing.ts';
 import { nextReplacement, notWell } from './replacement.ts';
 import { leftoverClaims, retireShards } from './retirement.ts';
-import { loginsOf, secretText } from './secret-needs.ts';
+import { loginsOf } from './secret-needs.ts';
 import { planStorage } from './storage.ts';
 
 export function planRunning(
@@ -109,20 +106,11 @@ function inputOf(
     placement: placement ?? [],
     stoppedShards: stopping && sizing.allGone ? stoppable(observation, gates.restart) : new Set(),
     preparedFloor: preparedFloor(observation, gates.maxPreparedFloor),
-    certificateMark: certificateMark(observation),
     superuser: superuser?.name ?? SUPERUSER,
     logins: known ? { users, admin, resolver } : undefined,
     operatorPeers,
     monitoringKinds,
   };
-}
-
-function certificateMark({ cluster, children, secrets }: Observation): string | undefined {
-  const { mode, secretName } = cluster.spec.postgres.tls;
-  if (mode === 'Disable' || cluster.spec.shards.external !== undefined) return undefined;
-  const made = childOf(children.byKey, SECRETS, clusterNames(cluster.metadata.name).shardTlsSecret);
-  const certificate = secretText(secretName === undefined ? made : secrets.get(secretName)?.secret, 'tls.crt');
-  return certificate === undefined ? undefined : sha256Hex(certificate).slice(0, 16);
 }
 
 /** A shard that still holds transactions of ours stays up, so that they can be ended; one that is stopped stays so. */

@@ -41,8 +41,6 @@ export interface DesiredInput {
    * PostgreSQL does not start with less.
    */
   readonly preparedFloor: ReadonlyMap<string, number>;
-  /** Changes with the shards' certificate, which they read again only when they are told to; undefined without TLS. */
-  readonly certificateMark: string | undefined;
   /** The superuser's name, from its Secret. */
   readonly superuser: string;
   /** undefined while a Secret is missing: then the proxies' configuration is left out, everything else is not. */

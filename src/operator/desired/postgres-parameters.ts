@@ -70,15 +70,14 @@ function sharedBuffers(resources: Resources | undefined): string {
 
 /**
  * Every setting of shard `index` by name, as it is written in the file but without quotes, sorted; the last look is compared
- * with these. {@link CONFIGURATION_SETTING} is the hash of all the others, and of the certificate.
+ * with these. {@link CONFIGURATION_SETTING} is the hash of all the others.
  */
 export function shardParameters(input: DesiredInput, index: number): Readonly<Record<string, string>> {
   const { parameters } = input.cluster.spec.postgres;
   const given = Object.entries(parameters).map(([name, value]) => [name, String(value)] as const);
   const all = { ...defaults(input, index), ...Object.fromEntries(given), ...owned(input, index) };
   const sorted = Object.fromEntries(Object.entries(all).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  const content = `${JSON.stringify(sorted)}${input.certificateMark ?? ''}`;
-  const hash = createHash('sha256').update(content).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(JSON.stringify(sorted)).digest('hex').slice(0, 16);
   return { ...sorted, [CONFIGURATION_SETTING]: hash };
 }
 

@@ -1,10 +1,12 @@
-// What a shard is told when its certificate was exchanged: PostgreSQL reads it at a reload and at no other time.
+// How a change reaches what runs: a shard's certificate at a reload and at no other time, another list of shards at a proxy's start only.
 import { describe, expect, it } from 'vitest';
-import { rollOutShardConfig } from '../../../../src/operator/cluster/config-rollout.ts';
+import { rollOutProxyConfig, rollOutShardConfig } from '../../../../src/operator/cluster/config-rollout.ts';
 import { ANNOTATIONS } from '../../../../src/operator/desired/labels.ts';
 import { CONFIGURATION_SETTING } from '../../../../src/operator/desired/postgres-parameters.ts';
 import type { ShardFacts } from '../../../../src/operator/sql/facts.ts';
-import { SHARD_FACTS, seen, shardSeen } from './seen-cluster.ts';
+import { checkProxyConfig } from '../../../../src/proxy/config.ts';
+import { planReload } from '../../../../src/proxy/reload-plan.ts';
+import { PROXY_FACTS, proxySeen, SHARD_FACTS, seen, shardSeen } from './seen-cluster.ts';
 
 const PARAMETERS = { [CONFIGURATION_SETTING]: 'abcd' };
 
@@ -28,5 +30,30 @@ describe('a shard whose certificate was exchanged', () => {
     for (const facts of [{ certificateBehind: false }, {}]) {
       expect(rollOutShardConfig(shardWith(facts), PARAMETERS)).toEqual({ calm: [], waiting: [], restart: undefined });
     }
+  });
+});
+
+describe('a proxy whose list of shards gets shorter', () => {
+  it('is restarted, as it refuses that while it runs: in these words', () => {
+    const config = (names: readonly string[]) =>
+      checkProxyConfig(
+        {
+          cluster: 'test1',
+          wal: { directory: '/wal' },
+          authentication: { method: 'trust' },
+          shards: names.map((name) => ({ name, host: name })),
+          resolver: { user: 'postgres' },
+        },
+        'test',
+      );
+    const before = config(['shard-0', 'shard-1']);
+    const plan = planReload(before, before, config(['shard-0']));
+    const configError = plan.kind === 'refused' ? plan.problems.join('; ') : '';
+    const proxy = proxySeen(0, { look: seen({ ...PROXY_FACTS, configError }) });
+    expect(rollOutProxyConfig(proxy, 'another')).toEqual({
+      calm: [],
+      waiting: [],
+      restart: 'bank-proxy-0 takes another list of shards at its start only',
+    });
   });
 });
