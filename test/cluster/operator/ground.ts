@@ -15,14 +15,17 @@ export interface OperatorGround extends AsyncDisposable {
   readonly kubectl: Kubectl;
 }
 
-export type GroundOptions = Omit<DeployOptions, 'image'>;
+export interface GroundOptions extends Omit<DeployOptions, 'image'> {
+  /** Done before the operator is made, which is told its namespace: it is not ready before it may look where it shall. */
+  readonly prepare?: (namespace: string) => Promise<unknown>;
+}
 
 /** Operator and client pod in a new namespace `PURPOSE-xxxx`. */
 export async function groundOn(
   cluster: Cluster,
   images: References,
   purpose: string,
-  options: GroundOptions = {},
+  { prepare, ...options }: GroundOptions = {},
 ): Promise<OperatorGround> {
   const space = await testNamespace(cluster.kubectl, purpose, RESTRICTED);
   const { kubectl, name: namespace } = space;
@@ -31,6 +34,7 @@ export async function groundOn(
     await space[Symbol.asyncDispose]();
   };
   try {
+    await prepare?.(namespace);
     await Promise.all([
       deployOperator(kubectl, namespace, { ...options, image: images.atomshard }),
       clientPod(kubectl, images['pg-client']),
