@@ -45,6 +45,11 @@ export class PlacementGuard {
     this.#options = options;
   }
 
+  /** Why statements are refused on some or all shards, as of the last look; undefined while they are not. */
+  get fault(): string | undefined {
+    return this.#told === '' ? undefined : this.#told;
+  }
+
   /**
    * Brings the placement of `config` into force on all shards, or says why not; one at a time. With `mayMove` another
    * placement is replaced where no shard has a row. Never rejects.

@@ -13,6 +13,8 @@ export interface StateFacts {
   /** Drained, and a pass since then found nothing of ours on any shard. */
   readonly clean: boolean;
   readonly logFailed: boolean;
+  /** Why statements are refused on shards whose record of the list of shards is not ours; undefined as a rule. */
+  readonly placementFault?: string | undefined;
 }
 
 export function stateOf({ gate, inDoubt, clean }: StateFacts): ProxyState {
@@ -29,8 +31,9 @@ const GATE_REASON: Readonly<Record<Gate, string | undefined>> = {
 };
 
 /** Why clients are better sent elsewhere; empty when they are not. */
-export function notReadyReasons({ gate, logFailed }: StateFacts): string[] {
+export function notReadyReasons({ gate, logFailed, placementFault }: StateFacts): string[] {
   const reasons = logFailed ? ['the write-ahead log has failed'] : [];
+  if (placementFault !== undefined) reasons.push(placementFault);
   const closed = GATE_REASON[gate];
   return closed === undefined ? reasons : [...reasons, closed];
 }

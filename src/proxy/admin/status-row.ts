@@ -23,6 +23,7 @@ export function stateFacts({ parts, listener, drain }: Inspected): StateFacts {
     gate: listener.gate,
     clean: drain.clean,
     logFailed: decisions.hasFailed,
+    placementFault: parts.placement.fault,
     inDoubt: countInDoubt({
       leftByPass: Math.max(leftByPass, report?.held.length ?? 0),
       live: new Set([...decisions.live()].map(({ transaction }) => transactionKey(transaction))),

@@ -121,6 +121,9 @@ describe('several proxies', () => {
     quick.write({ shards: list(0, 1, 2) });
     expect(await quick.running.reload()).toMatchObject({ kind: 'reloaded' });
     await expect(client.query(TABLE)).rejects.toThrow(/its rows are spread over shard-0, shard-1, shard-2/);
+    const admin = await slow.admin();
+    const status = async () => (await admin.query('SHOW STATUS')).rows[0]?.not_ready_reason;
+    await expect.poll(status, { timeout: 30_000, interval: 200 }).toMatch(/its rows are spread over/);
     await fill(quick);
     slow.write({ shards: list(0, 1, 2) });
     expect(await slow.running.reload()).toMatchObject({ kind: 'reloaded' });

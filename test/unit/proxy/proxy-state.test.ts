@@ -23,6 +23,7 @@ describe('stateOf', () => {
 describe('notReadyReasons', () => {
   it('is empty only while clients are let in and the log lives', () => {
     expect(notReadyReasons(facts('open', 5))).toEqual([]);
+    expect(notReadyReasons({ ...facts('open'), placementFault: 'shards: …' })).toEqual(['shards: …']);
     expect(notReadyReasons(facts('draining', 0, false, true))).toEqual(['the write-ahead log has failed', 'draining']);
   });
 });
