@@ -1,10 +1,12 @@
 // Rows are found or a statement is refused, whatever list of shards a proxy is started with: told by rows on real shards.
+import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ProxyConfigInput } from '../../../src/proxy/config.ts';
 import { MARK_SCHEMA } from '../../../src/shard/placement-mark.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { FileProxy } from '../../support/proxy-from-file.ts';
-import { startTestProxy, type TestProxy } from '../../support/proxy-in-process.ts';
+import { startTestProxy, type TestProxy, testProxyConfig } from '../../support/proxy-in-process.ts';
+import { ProxyProcess } from '../../support/proxy-process.ts';
 
 let shards: Shards;
 
@@ -74,6 +76,18 @@ describe('a proxy whose list of shards is another one', () => {
     await using replica = await startTestProxy(shards, { shards: list(0, 1) });
     expect(await everyRow(replica)).toEqual(ALL_ROWS);
     expect(await everyRow(first)).toEqual(ALL_ROWS);
+  });
+
+  it('ends with exit code 2 when it is restarted over its own log with another list', async () => {
+    await using first = await startTestProxy(shards, { shards: list(0, 1) });
+    await fill(first);
+    await first.running.stop();
+    const config = testProxyConfig(shards, path.join(first.directory, 'wal'));
+    await using restarted = ProxyProcess.spawn({ directory: first.directory, config });
+    expect(await restarted.exited).toMatchObject({ code: 2 });
+    expect(restarted.log.join('\n')).toMatch(
+      /public.accounts has rows on shard-0; rows are not moved: write the shards/,
+    );
   });
 
   it('starts where no shard has a row, in either direction', async () => {
