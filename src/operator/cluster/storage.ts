@@ -31,7 +31,9 @@ export function planStorage({ children, refusedSets }: Observation, desired: rea
     if (template === undefined || wanted === undefined) continue;
     const text = template.spec?.resources?.requests?.storage ?? '';
     for (const claim of claimsOf(children.claims, template.metadata?.name ?? '', name)) {
-      if (wanted > claimedBytes(claim)) calm.push(grow(claim, text));
+      // One that has no volume yet cannot be changed; it wakes us when it has.
+      const hasVolume = claim.status?.phase !== 'Pending';
+      if (hasVolume && wanted > claimedBytes(claim)) calm.push(grow(claim, text));
     }
     const live = children.statefulSets.find(({ metadata }) => metadata.name === name);
     const liveBytes = live && sizeOf(templateOf(live));
