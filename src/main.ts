@@ -25,6 +25,14 @@ function transactionKeys(text: string): string[] {
   return keys;
 }
 
+/** Ends the process when all that was printed is with whoever reads it: what a slow pipe has not taken yet would be lost. */
+async function leave(code: number): Promise<never> {
+  // A reader that went away (`| head`) is no reason to stay.
+  process.stdout.on('error', () => process.exit(code));
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  process.exit(code);
+}
+
 const program = new Command('atomshard')
   .description('Sharded PostgreSQL whose cross-shard transactions are atomic and stay atomic through every crash.')
   .version(version)
@@ -100,7 +108,7 @@ wal
   .option('--json', 'one JSON object a line')
   .action(async (directory: string, options: { json?: boolean }) => {
     const { walDump } = await import('./proxy/wal-commands.ts');
-    process.exit(await walDump(directory, options));
+    await leave(await walDump(directory, options));
   });
 
 wal
@@ -108,7 +116,7 @@ wal
   .description('check every record; exit code 0 whole (a torn tail is), 1 damaged, 2 empty, 3 not readable')
   .action(async (directory: string) => {
     const { walVerify } = await import('./proxy/wal-commands.ts');
-    process.exit(await walVerify(directory));
+    await leave(await walVerify(directory));
   });
 
 wal
@@ -118,7 +126,7 @@ wal
   .option('--lose-acknowledged', 'cut acknowledged records too, when no better copy of the log exists')
   .action(async (directory: string, options: { yes?: boolean; loseAcknowledged?: boolean }) => {
     const { walRepair } = await import('./proxy/wal-commands.ts');
-    process.exit(await walRepair(directory, options));
+    await leave(await walRepair(directory, options));
   });
 
 wal
@@ -129,7 +137,7 @@ wal
   .addHelpText('after', '\nExit codes: 0 read, 3 locked by a process that lives, or not readable.')
   .action(async (directory: string, options: { ids: string[]; waitSeconds: number }) => {
     const { walEvidence } = await import('./proxy/wal-commands.ts');
-    process.exit(await walEvidence(directory, options));
+    await leave(await walEvidence(directory, options));
   });
 
 await program.parseAsync();

@@ -59,12 +59,17 @@ export function epochBefore({ spans }: Observations, instance: string, atMs: num
   return epochs.length === 0 ? undefined : Math.max(...epochs);
 }
 
-/** When the run was last seen connected to any shard: its death. At least `atMs`, when it was told to die. */
+/**
+ * When the run, told to die at `atMs`, was gone from every shard for the first time. A backend that waited for a lock may
+ * come up again much later, when the lock is free; that is no life.
+ */
 export function diedAt({ spans }: Observations, instance: string, epoch: number, atMs: number): number {
-  const last = spans
-    .filter(({ owners }) => owners.some((name) => name.endsWith(`:${instance}.${epoch}`)))
-    .map(({ untilMs }) => untilMs);
-  return Math.max(atMs, ...last);
+  const lives = (span: Span) => span.owners.some((name) => name.endsWith(`:${instance}.${epoch}`));
+  const gone = [...Map.groupBy(spans, ({ shard }) => shard).values()].flatMap((own) => {
+    const first = own.find((span) => span.untilMs > atMs && !span.down && !lives(span));
+    return first === undefined ? [] : [first.atMs];
+  });
+  return Math.max(atMs, ...gone);
 }
 
 export interface DoubtfulBranch extends SeenBranch {

@@ -1,8 +1,10 @@
 // The tools for bad days, on real files: they say what is there, change nothing unasked, and copy before they cut.
 
+import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { dumpWal } from '../../../src/wal/dump.ts';
 import { describePlan, performRepair, planRepair } from '../../../src/wal/repair.ts';
@@ -68,6 +70,19 @@ describe('verify and dump', () => {
     expect(lines[1]).toBe('2 tag=16 committed=1 "r1"');
     expect(await planRepair(directory)).toEqual({ kind: 'nothing' });
     expect(contents(directory)).toEqual(before);
+  });
+
+  it('a dump into a pipe that is read slowly arrives whole', async () => {
+    const { directory } = await makeLog(6_000);
+    const main = path.resolve(import.meta.dirname, '../../../src/main.ts');
+    // The shell's reader sleeps while the pipe is full.
+    const command = '"$0" "$1" wal dump "$2" --json | { sleep 2; cat; }';
+    const { stdout } = await promisify(execFile)('sh', ['-c', command, process.execPath, main, directory], {
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.filter((line) => line.includes('"tag":16'))).toHaveLength(6_000);
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ where: expect.stringContaining('.wal') as string });
   });
 
   it('beside a live writer they read what is there, name the writer, and do not call a moving end torn', async () => {

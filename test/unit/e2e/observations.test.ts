@@ -25,9 +25,11 @@ describe('observations', () => {
     expect(epochBefore(observations, 'proxy-2', 2_500)).toBeUndefined();
   });
 
-  it('takes a run for dead when no shard sees it any more', () => {
-    expect(diedAt(observations, 'proxy-0', 7, 500)).toBe(900);
-    expect(diedAt(observations, 'proxy-0', 7, 1_000)).toBe(1_000);
+  it('takes a run for dead when no shard sees it any more, whatever comes up later', () => {
+    const zombie = line(4_000, 'shard-0', [], ['as1:k3x9q:proxy-0.7', 'as1:k3x9q:proxy-0.8']);
+    const later = readObservations(text.replace('{"atMs":3', zombie), 5_000);
+    expect(diedAt(later, 'proxy-0', 7, 500)).toBe(950);
+    expect(diedAt(later, 'proxy-0', 7, 1_000)).toBe(1_000);
   });
 
   it('finds what the killed run left on every shard and when the last of it was gone', () => {
