@@ -1,4 +1,4 @@
-// `npm run bench -- wal|commit|route|memory [--quick]`: JSON lines, the ratio first, every opponent in the same run.
+// `npm run bench -- wal|commit|route|memory|operator [--quick]`: JSON lines, the ratio first, every opponent in the same run.
 import { Command } from 'commander';
 
 const program = new Command('bench').description('Measures AtomShard beside its opponents; prints JSON lines.');
@@ -25,6 +25,9 @@ add('route', 'SELECT by key against PgBouncer and a direct connection', async (o
 );
 add('memory', 'RSS of the proxy idle, with 200 clients, and under load for ten minutes', async (options) =>
   (await import('./memory.ts')).benchMemory(options),
+);
+add('operator', 'on a real Kubernetes: create, edit, idle, and memory with twenty clusters', async (options) =>
+  (await import('./operator.ts')).benchOperator(options),
 );
 
 await program.parseAsync();
