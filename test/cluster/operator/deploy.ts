@@ -32,17 +32,17 @@ export async function deployOperator(kubectl: Kubectl, namespace: string, option
 const rights = (): { watched: object[]; own: object[] } =>
   parse(readFileSync(RBAC_FILE, 'utf8')) as { watched: object[]; own: object[] };
 
-/** What an operator that runs in `operatorNamespace` may do in another one that it watches. */
-export function rightsIn(namespace: string, operatorNamespace: string): object[] {
-  const metadata = { name: NAME, namespace, labels: LABELS };
+/** Rights over all namespaces for the operator that runs in `namespace`; whoever applies them removes them. */
+export function clusterRights(namespace: string): object[] {
+  const metadata = { name: namespace, labels: { ...LABELS, 'atomshard.dev/made-by': 'cluster-tests' } };
   return [
-    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata, rules: rights().watched },
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata, rules: rights().watched },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'RoleBinding',
+      kind: 'ClusterRoleBinding',
       metadata,
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: NAME },
-      subjects: [{ kind: 'ServiceAccount', name: NAME, namespace: operatorNamespace }],
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: namespace },
+      subjects: [{ kind: 'ServiceAccount', name: NAME, namespace }],
     },
   ];
 }
