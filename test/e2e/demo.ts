@@ -13,6 +13,7 @@ import { type Report, reportTo } from '../cluster/harness/report.ts';
 import { Random } from '../support/random.ts';
 import { openE2eCluster } from './harness/cluster.ts';
 import { type OpenGround, openGround } from './harness/ground.ts';
+import { cleanWhenInterrupted } from './harness/interruption.ts';
 import { preparedOn } from './harness/prepared.ts';
 import { disagreements, violationsIn } from './harness/round.ts';
 import type { Reckoning, RunFindings } from './load/reckoning.ts';
@@ -114,13 +115,16 @@ async function main(flags: Flags): Promise<number> {
   const { seed = Random.freshSeed(), name, keep = false } = flags;
   const report = reportTo((text) => process.stdout.write(text));
   const folders = foldersFrom(process.env);
-  await using opened = await openE2eCluster(folders, { name, kubeconfig: flags.kubeconfig, keep }, report);
+  await using closing = new AsyncDisposableStack();
+  closing.defer(cleanWhenInterrupted(() => closing.disposeAsync()));
+  const choice = { name, kubeconfig: flags.kubeconfig, keep };
+  const cluster = await openE2eCluster(folders, choice, report, closing);
   const followers: ChildProcess[] = [];
   const imagesFrom = process.env.ATOMSHARD_IMAGES_FROM;
   try {
     const onOperator = (kubectl: Kubectl) => followers.push(...followCluster(kubectl, report));
-    const { cluster } = opened;
-    await using ground = await openGround({
+    const ground = await openGround({
+      closing,
       cluster,
       folders,
       seed,

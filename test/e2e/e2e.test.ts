@@ -21,18 +21,20 @@ const plan = roundsOf(options, needsMet(cluster?.canBreak ?? false, options)).ma
 }));
 
 describe.skipIf(noCluster)(`a sharded cluster that is broken under load (seed ${options.seed})`, () => {
+  const closing = new AsyncDisposableStack();
   let ground: OpenGround;
   const rounds: RoundResult[] = [];
 
   beforeAll(async () => {
     if (cluster === undefined) throw new Error('the cluster is gone');
     const imagesFrom = process.env.ATOMSHARD_IMAGES_FROM;
-    ground = await openGround({ cluster, folders, seed: options.seed, report: stderrReport(), imagesFrom });
+    const { seed } = options;
+    ground = await openGround({ cluster, folders, seed, report: stderrReport(), imagesFrom, closing });
   }, 900_000);
 
   afterAll(async () => {
     console.info(`seed ${options.seed}\n${renderTable(rounds)}\n\n${renderNumbers(rounds)}`);
-    await ground[Symbol.asyncDispose]();
+    await closing.disposeAsync();
   });
 
   it.each(plan)('round $round: $title', async ({ scenario }) => {

@@ -8,6 +8,7 @@ import { type Report, stderrReport } from '../cluster/harness/report.ts';
 import { Random } from '../support/random.ts';
 import { openE2eCluster } from './harness/cluster.ts';
 import { openGround } from './harness/ground.ts';
+import { cleanWhenInterrupted } from './harness/interruption.ts';
 import { renderNumbers } from './harness/numbers.ts';
 import { type RoundResult, runRound } from './harness/round.ts';
 import { renderTable } from './harness/table.ts';
@@ -36,11 +37,17 @@ function describeRound({ scenario, faults, reckoning, healthyAfterMs, violations
   return `${scenario.name}: ${what}; in doubt: ${ends}; healthy after ${healthyAfterMs} ms; ${verdict}`;
 }
 
-async function play(options: RunOptions, cluster: Cluster, keep: boolean, report: Report): Promise<RoundResult[]> {
+async function play(
+  options: RunOptions,
+  cluster: Cluster,
+  keep: boolean,
+  report: Report,
+  closing: AsyncDisposableStack,
+): Promise<RoundResult[]> {
   const plan = roundsOf(options, needsMet(cluster.canBreak, options));
   report.say(`seed ${options.seed}; ${plan.length} rounds: ${plan.map(({ name }) => name).join(' ')}`);
   const imagesFrom = process.env.ATOMSHARD_IMAGES_FROM;
-  await using ground = await openGround({ cluster, folders, seed: options.seed, report, imagesFrom, keep });
+  const ground = await openGround({ cluster, folders, seed: options.seed, report, imagesFrom, keep, closing });
   const rounds: RoundResult[] = [];
   for (const scenario of plan) {
     const round = await runRound(ground, scenario);
@@ -58,8 +65,10 @@ async function main(flags: Flags): Promise<number> {
   const { kills, seed = Random.freshSeed(), scenario: scenarios = [], gentle = false, keep = false } = flags;
   const report = stderrReport();
   const { name, kubeconfig } = flags;
-  await using opened = await openE2eCluster(folders, { name, kubeconfig, keep }, report);
-  const rounds = await play({ seed, kills, scenarios, gentle }, opened.cluster, keep, report);
+  await using closing = new AsyncDisposableStack();
+  closing.defer(cleanWhenInterrupted(() => closing.disposeAsync()));
+  const cluster = await openE2eCluster(folders, { name, kubeconfig, keep }, report, closing);
+  const rounds = await play({ seed, kills, scenarios, gentle }, cluster, keep, report, closing);
   process.stdout.write(`\n${renderTable(rounds)}\n\n${renderNumbers(rounds)}\n\n`);
   const wrong = rounds.filter(({ violations }) => violations.length > 0);
   for (const round of wrong) process.stdout.write(`${describeRound(round)}\n`);

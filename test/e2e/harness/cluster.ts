@@ -16,24 +16,19 @@ export interface ClusterChoice {
   readonly keep: boolean;
 }
 
-export interface OpenedCluster extends AsyncDisposable {
-  readonly cluster: Cluster;
-}
-
-export async function openE2eCluster(folders: Folders, choice: ClusterChoice, report: Report): Promise<OpenedCluster> {
+/** Brings the cluster up; when nobody had it before, its removal is put into `closing`. */
+export async function openE2eCluster(
+  folders: Folders,
+  choice: ClusterChoice,
+  report: Report,
+  closing: AsyncDisposableStack,
+): Promise<Cluster> {
   const { name, keep } = choice;
   const way = await wayFor(folders, name, choice.kubeconfig ?? process.env.KUBECONFIG);
   report.say(`cluster ${name}: ${way.kind}, because ${way.why}`);
   const made = readRecord(folders, name) === undefined;
   const cluster = await openOrCreate(folders, name, way, report);
-  const close = async () => {
-    if (made && !keep) await cluster.down(report);
-  };
-  try {
-    await cluster.up(NODES, report);
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return { cluster, [Symbol.asyncDispose]: close };
+  if (made && !keep) closing.defer(() => cluster.down(report));
+  await cluster.up(NODES, report);
+  return cluster;
 }

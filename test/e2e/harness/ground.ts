@@ -33,6 +33,8 @@ export interface GroundOptions {
   readonly seed: number;
   readonly report: Report;
   readonly imagesFrom?: string | undefined;
+  /** What has to be removed in the end is put here as soon as it is made. */
+  readonly closing: AsyncDisposableStack;
   /** Leaves the namespace, whatever happens. */
   readonly keep?: boolean;
   /** Begins the namespace's name. */
@@ -41,52 +43,47 @@ export interface GroundOptions {
   readonly onOperator?: (kubectl: Kubectl) => void;
 }
 
-export interface OpenGround extends Ground, AsyncDisposable {
+export interface OpenGround extends Ground {
   readonly namespace: TestNamespace;
 }
 
-/** Rejects when the cluster does not get healthy; what was made is gone then, unless it shall be kept. */
+/** Rejects when the cluster does not get healthy. */
 export async function openGround(options: GroundOptions): Promise<OpenGround> {
-  const { cluster, folders, seed, report, imagesFrom, keep = false, purpose = 'e2e', onOperator } = options;
+  const { cluster, folders, seed, report, imagesFrom, closing, keep = false, purpose = 'e2e', onOperator } = options;
   const wanted = ['atomshard-e2e', 'postgres-18', 'pg-client'] as const;
   const images = await provideImages(cluster, wanted, folders, report, imagesFrom);
   report.step('images are on every node');
   const namespace = await testNamespace(cluster.kubectl, purpose, RESTRICTED);
   const { kubectl, name } = namespace;
   const kube: KubeConnection = connectKube(cluster.record.kubeconfig);
-  const close = async () => {
+  closing.defer(async () => {
     kube.close();
     if (keep) return;
     // The operator goes with the namespace, and nobody would take the finalizer off: what is in there is of no more use.
     await kubectl.try(['delete', 'shcl', SHAPE.name, '--wait=false']);
     await kubectl.try(['patch', 'shcl', SHAPE.name, '--type=merge', '--patch', '{"metadata":{"finalizers":null}}']);
     await namespace[Symbol.asyncDispose]();
-  };
-  try {
-    await deployUnderOrders(kubectl, name, images['atomshard-e2e']);
-    report.step(`the operator runs in namespace ${name}`);
-    onOperator?.(kubectl);
-    await kubectl.apply([shardedCluster({ ...SHAPE, postgresImage: images['postgres-18'] })]);
-    const seen = () => kube.client.get(SHARDED_CLUSTERS, { namespace: name, name: SHAPE.name });
-    const system = new System({
-      kubectl,
-      kube: kube.client,
-      namespace: name,
-      cluster: SHAPE.name,
-      shards: SHAPE.shards,
-      proxies: SHAPE.proxies,
-      unhealthy: async () => missingIn(await seen()),
-    });
-    await system.untilHealthy(READY_TIMEOUT_MS);
-    report.step(`${SHAPE.shards} shards and ${SHAPE.proxies} proxies are ready`);
-    const load = new Load(system);
-    const urls = await connectionUrls(kube, kubectl, name, SHAPE);
-    await load.start({ clientImage: images['pg-client'], ...urls, order: { ...LOAD, seed } });
-    report.step(`${LOAD.clients} clients move money between ${LOAD.accounts} accounts`);
-    const random = new Random(seed).fork(1_000);
-    return { cluster, system, load, namespace, random, say: report.step, [Symbol.asyncDispose]: close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  });
+  await deployUnderOrders(kubectl, name, images['atomshard-e2e']);
+  report.step(`the operator runs in namespace ${name}`);
+  onOperator?.(kubectl);
+  await kubectl.apply([shardedCluster({ ...SHAPE, postgresImage: images['postgres-18'] })]);
+  const seen = () => kube.client.get(SHARDED_CLUSTERS, { namespace: name, name: SHAPE.name });
+  const system = new System({
+    kubectl,
+    kube: kube.client,
+    namespace: name,
+    cluster: SHAPE.name,
+    shards: SHAPE.shards,
+    proxies: SHAPE.proxies,
+    unhealthy: async () => missingIn(await seen()),
+  });
+  await system.untilHealthy(READY_TIMEOUT_MS);
+  report.step(`${SHAPE.shards} shards and ${SHAPE.proxies} proxies are ready`);
+  const load = new Load(system);
+  const urls = await connectionUrls(kube, kubectl, name, SHAPE);
+  await load.start({ clientImage: images['pg-client'], ...urls, order: { ...LOAD, seed } });
+  report.step(`${LOAD.clients} clients move money between ${LOAD.accounts} accounts`);
+  const random = new Random(seed).fork(1_000);
+  return { cluster, system, load, namespace, random, say: report.step };
 }

@@ -8,7 +8,11 @@ import { OUTBOX_FOLDER } from './load-job.ts';
 
 /** Numbers of the shards. */
 export async function preparedNow({ system, load }: Ground, instance: string): Promise<number[]> {
-  const command = ['tail', '-n', '200', `${OUTBOX_FOLDER}/${OUTBOX_FILES.observations}`];
+  const file = `${OUTBOX_FOLDER}/${OUTBOX_FILES.observations}`;
+  const shards = Array.from({ length: system.shards }, (_, index) => `shard-${index}`).join(' ');
+  // The last word about each: a shard on which everything waits may have said it long ago.
+  const last = `for s in ${shards}; do grep "\\"shard\\":\\"$s\\"" ${file} | tail -n 1; done`;
+  const command = ['sh', '-c', last];
   const text = await system.execOk(await load.pod(), 'observer', command);
   const { spans } = readObservations(text, Number.POSITIVE_INFINITY);
   return spans

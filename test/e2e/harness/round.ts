@@ -65,7 +65,8 @@ export async function disagreements(
     }
   const at = faults.findLastIndex(({ instances }) => instances.length > 0);
   const [run, ...others] = reckoning.faults[at]?.runs ?? [];
-  const comparable = run !== undefined && others.length === 0 && Object.keys(run.ends).length > 0;
+  const single = others.length === 0 && (faults[at]?.byHand ?? 0) === 0;
+  const comparable = run !== undefined && single && Object.keys(run.ends).length > 0;
   if (comparable && scenario.losesStatus !== true)
     wrong.push(...(await statusDisagreement(system, run, faults[at]?.atMs ?? 0)));
   return wrong;

@@ -24,6 +24,13 @@ export interface SeenCluster extends KubeObject {
     readonly conditions?: readonly Condition[];
     readonly proxies?: readonly SeenProxy[];
     readonly shards?: readonly { readonly name: string; readonly preparedTransactions?: number }[];
+    readonly heldTransactions?: readonly {
+      readonly transaction: string;
+      readonly reason: string;
+      readonly needsDecision: boolean;
+      /** `shard-0 C, shard-1 P` */
+      readonly participants: string;
+    }[];
     readonly lastRecovery?: {
       readonly time: string;
       readonly committed: number;

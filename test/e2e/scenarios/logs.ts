@@ -2,6 +2,7 @@
 import { waitFor } from '../../cluster/harness/kubectl.ts';
 import { SHARDED_CLUSTERS } from '../harness/sharded-cluster.ts';
 import { handOn, WAL_FOLDER } from './hands.ts';
+import { endHeld } from './person.ts';
 import type { Ground, Scenario } from './scenario.ts';
 import { smallVolume } from './small-volume.ts';
 import { HALF_COMMITTED, holdOne } from './stops.ts';
@@ -78,7 +79,8 @@ const fileDamaged: Scenario = {
     const { uid } = (await system.pod(pod))?.metadata ?? {};
     await system.deletePod(pod);
     await system.untilReplaced(pod, uid);
-    return [{ what: `${instance} killed, ${file.trim()} damaged`, atMs, kills: 2, instances: [instance] }];
+    const byHand = await endHeld(ground, instance);
+    return [{ what: `${instance} killed, ${file.trim()} damaged`, atMs, kills: 2, instances: [instance], byHand }];
   },
 };
 

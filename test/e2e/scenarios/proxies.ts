@@ -1,5 +1,6 @@
 // Proxies that die: their process, their pod, their volume, one of them or all.
 import type { ControlPointName } from '../../../src/kernel/control-point.ts';
+import { endHeld } from './person.ts';
 import type { Fault, Ground, Scenario } from './scenario.ts';
 import { anyStop, DECIDED, HALF_COMMITTED, holdOne, type Stop, UNDECIDED } from './stops.ts';
 
@@ -168,13 +169,15 @@ const volumeLost: Scenario = {
     await holdOne(ground, proxy, stop);
     const atMs = await system.deletePodAndVolume(proxy);
     const instance = system.instance(proxy);
+    // A shard that is younger than five minutes cannot prove a commit without the log.
+    const byHand = await endHeld(ground, instance);
     return [
       {
         what: `${instance} and its volume deleted at ${stop.point}`,
         atMs,
         kills: 1,
         instances: [instance],
-        measures: 'volume-lost',
+        ...(byHand > 0 ? { byHand } : { measures: 'volume-lost' as const }),
       },
     ];
   },

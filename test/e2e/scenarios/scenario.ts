@@ -24,6 +24,8 @@ export interface Fault {
   readonly kills: number;
   /** Proxies whose runs ended with it. */
   readonly instances: readonly string[];
+  /** How many transactions nobody could prove, so that a person ended them; no status counts those. */
+  readonly byHand?: number;
   /** Which of the numbers at the end it is one of. */
   readonly measures?: Measure;
 }
