@@ -62,7 +62,7 @@ export function shardedCluster({ name, shards, proxies, postgresImage, gracePeri
       shards: { count: shards, storage: { size: '512Mi' } },
       sharding: { unlisted: 'reject', tables: TRANSFER_SHARDING },
       twoPhaseCommit: { recoveryGracePeriod: gracePeriod },
-      proxy: { replicas: proxies, wal: { size: '128Mi', segmentSize: '1Mi', retention: '1h' }, pool: { size: 16 } },
+      proxy: { replicas: proxies, wal: { size: '128Mi', segmentSize: '64Ki', retention: '1h' }, pool: { size: 16 } },
       // The reckoning asks shards directly.
       networkPolicy: { shardClients: [{ podSelector: { matchLabels: LOAD_LABELS } }] },
     },

@@ -7,7 +7,7 @@ import type { Ground, Scenario } from './scenario.ts';
 import { smallVolume } from './small-volume.ts';
 import { HALF_COMMITTED, holdOne } from './stops.ts';
 
-const FULL_FOR_MS = 4_000;
+const FULL_FOR_MS = 8_000;
 const TOLD_TIMEOUT_MS = 120_000;
 const FILL = '/var/lib/atomshard/fill';
 
