@@ -1,7 +1,7 @@
 // Changes of the spec in the middle of commits: a proxy scaled away, everything restarted.
 import { waitFor } from '../../cluster/harness/kubectl.ts';
 import type { Ground, Scenario } from './scenario.ts';
-import { DECIDED, holdOne, UNDECIDED } from './stops.ts';
+import { DECIDED, holdOne, SHORT_HOLD_MS, UNDECIDED } from './stops.ts';
 
 const CHANGE_TIMEOUT_MS = 300_000;
 
@@ -56,7 +56,7 @@ const rollingRestart: Scenario = {
   async run(ground) {
     const { system, random } = ground;
     const before = await Promise.all(system.podNames.map(async (name) => (await system.pod(name))?.metadata.uid));
-    await holdOne(ground, random.between(0, system.proxies - 1), UNDECIDED);
+    await holdOne(ground, random.between(0, system.proxies - 1), UNDECIDED, SHORT_HOLD_MS);
     const atMs = Date.now();
     await patchSpec(ground, {
       // Both need a restart, and are new each time.

@@ -1,11 +1,11 @@
 // Shards that die in the middle of a commit, alone or together with the proxy that drives it.
 import { preparedOn } from '../harness/prepared.ts';
 import type { Ground, Scenario } from './scenario.ts';
-import { holdOne, UNDECIDED } from './stops.ts';
+import { holdOne, SHORT_HOLD_MS, UNDECIDED } from './stops.ts';
 
 /** Stops a transaction between PREPARE and COMMIT PREPARED and finds the shards on which it is prepared. */
-async function heldOn(ground: Ground, proxy: number): Promise<number[]> {
-  await holdOne(ground, proxy, UNDECIDED);
+async function heldOn(ground: Ground, proxy: number, holdMs?: number): Promise<number[]> {
+  await holdOne(ground, proxy, UNDECIDED, holdMs);
   return preparedOn(ground, ground.system.instance(proxy));
 }
 
@@ -19,7 +19,7 @@ const shardBetween: Scenario = {
   async run(ground) {
     const { system, random } = ground;
     const proxy = random.between(0, system.proxies - 1);
-    const shard = random.pick(await heldOn(ground, proxy));
+    const shard = random.pick(await heldOn(ground, proxy, SHORT_HOLD_MS));
     const name = system.shardPod(shard);
     const uid = (await system.pod(name))?.metadata.uid;
     const atMs = await system.deletePod(name);

@@ -17,12 +17,14 @@ export const HALF_COMMITTED: Stop = { point: 'commit.before', participant: 1 };
 
 const STOPS = [UNDECIDED, DECIDED, HALF_COMMITTED] as const;
 
-/** Longer than a scenario needs to kill what it holds. */
-const HOLD_MS = 10_000;
+/** Longer than a scenario needs to kill what it holds, on a machine that does other things too. */
+const HOLD_MS = 25_000;
+/** For a transaction whose proxy lives on: its client waits so long. */
+export const SHORT_HOLD_MS = 8_000;
 
 /** Stops one transaction of the proxy at a place, while the others go on; resolves when it stands there. */
-export async function holdOne({ system }: Ground, proxy: number, stop: Stop): Promise<void> {
-  await system.order(proxy, { ...stop, skip: 2, signal: 'SIGCONT', holdMs: HOLD_MS });
+export async function holdOne({ system }: Ground, proxy: number, stop: Stop, holdMs = HOLD_MS): Promise<void> {
+  await system.order(proxy, { ...stop, skip: 2, signal: 'SIGCONT', holdMs });
   await system.reached(proxy);
 }
 
