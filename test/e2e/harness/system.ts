@@ -11,6 +11,7 @@ import { OPERATOR, OPERATOR_ORDERS } from './operator.ts';
 /** Where a proxy's orders are, in its container (test/e2e/program/orders.ts). */
 const ORDERS = '/var/lib/atomshard/orders';
 const KILL_TIMEOUT_MS = 60_000;
+const ORDER_TIMEOUT_MS = 20_000;
 
 export interface SystemOptions {
   /** In the namespace of the cluster under test. */
@@ -108,16 +109,23 @@ export class System {
     return outcome.stdout;
   }
 
+  /** Writes into a container, again where the API server or a kubelet has a bad moment. */
+  async #leave(pod: string, container: string, command: string, input: string): Promise<void> {
+    await waitFor(`${pod} to take an order`, ORDER_TIMEOUT_MS, async () => {
+      await this.execOk(pod, container, ['sh', '-c', command], input);
+      return true;
+    });
+  }
+
   /** Leaves an order for the proxy's process; it is taken at once, or at its next start. */
   async order(proxy: number, armed: Armed): Promise<void> {
     const write = `rm -f ${ORDERS}/reached.json && cat > ${ORDERS}/order.new && mv ${ORDERS}/order.new ${ORDERS}/order.json`;
-    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', write], JSON.stringify(armed));
+    await this.#leave(this.proxyPod(proxy), 'proxy', write, JSON.stringify(armed));
   }
 
   /** As {@link System.order}, but not seen by the process that runs: its folder is only read again at a start. */
   async orderNextStart(proxy: number, armed: Armed): Promise<void> {
-    const write = `cat > ${ORDERS}/next-order.json`;
-    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', write], JSON.stringify(armed));
+    await this.#leave(this.proxyPod(proxy), 'proxy', `cat > ${ORDERS}/next-order.json`, JSON.stringify(armed));
   }
 
   /** Waits until the proxy's container was restarted `times` since the life `before`. */
@@ -151,7 +159,7 @@ export class System {
   async orderOperator(armed: Armed): Promise<void> {
     const write = `cat > ${OPERATOR_ORDERS}/order.new && mv ${OPERATOR_ORDERS}/order.new ${OPERATOR_ORDERS}/order.json`;
     const { name } = (await this.operatorPod()).metadata;
-    await this.execOk(name, 'operator', ['sh', '-c', write], JSON.stringify(armed));
+    await this.#leave(name, 'operator', write, JSON.stringify(armed));
   }
 
   /** Waits until the operator's process has died since, and says how. */
@@ -172,8 +180,7 @@ export class System {
 
   /** From its next start on the proxy's process ends at once, for so long or until {@link System.allowStart}. */
   async refuseStart(proxy: number, forMs: number): Promise<void> {
-    const write = `echo ${Date.now() + forMs} > ${ORDERS}/refuse-start`;
-    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', write]);
+    await this.#leave(this.proxyPod(proxy), 'proxy', `cat > ${ORDERS}/refuse-start`, String(Date.now() + forMs));
   }
 
   /** Makes the pod anew, whatever kubelet thinks of the old one, and takes the refusal back while the new one refuses. */
