@@ -1,7 +1,7 @@
 // From nothing to a loaded cluster: images, a namespace, an operator, a ShardedCluster, the load; and away with it all again.
 import type { Cluster } from '../../cluster/harness/cluster.ts';
 import type { Folders } from '../../cluster/harness/folders.ts';
-import type { Kubectl } from '../../cluster/harness/kubectl.ts';
+import { type Kubectl, waitFor } from '../../cluster/harness/kubectl.ts';
 import { type TestNamespace, testNamespace } from '../../cluster/harness/namespaces.ts';
 import type { Report } from '../../cluster/harness/report.ts';
 import { provideImages } from '../../cluster/images/provide.ts';
@@ -16,6 +16,7 @@ import { System } from './system.ts';
 
 const SHAPE = { name: 'shop', shards: 3, proxies: 2, gracePeriod: '15s' } as const;
 const READY_TIMEOUT_MS = 300_000;
+const CLOSE_TIMEOUT_MS = 60_000;
 
 const LOAD = {
   accounts: 1_000,
@@ -60,9 +61,20 @@ export async function openGround(options: GroundOptions): Promise<OpenGround> {
     kube.close();
     if (keep) return;
     // The operator goes with the namespace, and nobody would take the finalizer off: what is in there is of no more use.
-    await kubectl.try(['delete', 'shcl', SHAPE.name, '--wait=false']);
-    await kubectl.try(['patch', 'shcl', SHAPE.name, '--type=merge', '--patch', '{"metadata":{"finalizers":null}}']);
-    await namespace[Symbol.asyncDispose]();
+    await waitFor(`namespace ${name} to be deleted`, CLOSE_TIMEOUT_MS, async () => {
+      await kubectl.try(['delete', 'shcl', SHAPE.name, '--wait=false']);
+      await kubectl.try(['patch', 'shcl', SHAPE.name, '--type=merge', '--patch', '{"metadata":{"finalizers":null}}']);
+      await namespace[Symbol.asyncDispose]();
+      const phase = await kubectl.try([
+        'get',
+        'namespace',
+        name,
+        '--ignore-not-found',
+        '-o',
+        'jsonpath={.status.phase}',
+      ]);
+      return phase.code === 0 && phase.stdout !== 'Active' ? true : undefined;
+    });
   });
   await deployUnderOrders(kubectl, name, images['atomshard-e2e']);
   report.step(`the operator runs in namespace ${name}`);
