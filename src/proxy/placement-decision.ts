@@ -49,9 +49,13 @@ export function decidePlacement(wanted: Placement, all: readonly ShardSeen[]): P
   });
   if (misplaced.length > 0) return decideMove(wanted, seen, silent, misplaced);
   const missing = seen.filter(({ shard, mark }) => mark !== renderMark(wanted, shard));
-  if (missing.length === 0) return { kind: 'settled', silent: silent.map(({ shard }) => shard) };
-  // One record that says the same proves that this list is in force; without any, a silent shard may say another one.
-  if (silent.length > 0 && missing.length === seen.length) {
+  // One record that says the same proves that this list is in force; without any, a silent shard may say another one, or
+  // have none yet, and then its first clients would be refused.
+  const proven = seen.length > missing.length;
+  if (missing.length === 0 && (proven || silent.length === 0)) {
+    return { kind: 'settled', silent: silent.map(({ shard }) => shard) };
+  }
+  if (silent.length > 0 && !proven) {
     const silence = silent.map(notAnswering).join(', ');
     return { kind: 'waiting', problems: [`shards: before their list is recorded all must answer: ${silence}`] };
   }

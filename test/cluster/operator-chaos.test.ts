@@ -132,6 +132,13 @@ describe.skipIf(noCluster)(`an operator that is killed again and again (ATOMSHAR
     await kubectl.run(['delete', 'shcl', CLUSTER, '--wait=false']);
     await killOperator(KILLS_EACH);
     await kubectl.waitUntilGone(`shcl ${CLUSTER}`, READY_MS);
-    await waitFor('all objects to go', 90_000, async () => ((await objectNames()).length === 0 ? true : undefined));
+    let left: readonly string[] = [];
+    const gone = waitFor('all objects to go', 90_000, async () => {
+      left = await objectNames();
+      return left.length === 0 ? true : undefined;
+    });
+    await gone.catch((error: unknown) => {
+      throw new Error(`still there: ${left.join(', ')}`, { cause: error });
+    });
   });
 });

@@ -42,7 +42,7 @@ export interface Performed {
 }
 
 const PARALLEL = 6;
-/** Faults of the way to the API server, or of ours: what follows would fail alike. */
+/** Faults of the way to the API server, or of ours. */
 const HOPELESS = ['unavailable', 'timeout', 'aborted', 'notLeader', 'unauthorized', 'tooManyRequests'] as const;
 /** The API server's words for a field of a StatefulSet that can never change. */
 const SET_REFUSED = /updates to statefulset spec for fields other than/;
@@ -64,10 +64,10 @@ export class Performer {
     for (const group of groupsOf(calm)) {
       // A failed step before it may be what must be true when a cluster is let go.
       if (group.some(({ kind }) => kind === 'removeFinalizer') && failures.length > 0) break;
-      for (let from = 0; from < group.length; from += PARALLEL) {
+      for (let from = 0; from < group.length && !isHopeless(failures); from += PARALLEL) {
         await Promise.all(group.slice(from, from + PARALLEL).map((action) => this.#try(round, action)));
       }
-      if (failures.some(({ error }) => isKubeError(error, ...HOPELESS))) break;
+      if (isHopeless(failures)) break;
     }
     // Only a plan that applies knows what shall be there.
     if (failures.length === 0 && calm.some(({ kind }) => kind === 'apply')) await this.#settleMonitoring(round, plan);
@@ -182,6 +182,10 @@ export class Performer {
     await ignoring('notFound', this.#options.client.mergePatch(CLUSTERS, { namespace, name }, patch, { signal }));
   }
 }
+
+/** What follows would fail alike: nobody reaches the API server, or it takes nothing new in a namespace that ends. */
+const isHopeless = (failures: Performed['failures']): boolean =>
+  failures.some(({ error }) => error.hasCause('NamespaceTerminating') || isKubeError(error, ...HOPELESS));
 
 const TOLD = {
   reloadShard: ['Reloading', 'is asked to read its new configuration'],

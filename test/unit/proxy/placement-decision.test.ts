@@ -29,6 +29,7 @@ describe('decidePlacement', () => {
   it.each<[string, Placement, ShardSeen[], object]>([
     ['all carry it', TWO, [as(TWO, 'a', ROWS), as(TWO, 'b', ROWS)], { kind: 'settled', silent: [] }],
     ['all that answer carry it', TWO, [as(TWO, 'a', ROWS), silent('b')], { kind: 'settled', silent: ['b'] }],
+    ['nobody answers, so nobody could be served', TWO, [silent('a'), silent('b')], { kind: 'waiting' }],
     ['new shards are recorded', TWO, [seen('a'), seen('b')], { kind: 'record', shards: ['a', 'b'], unproven: [] }],
     [
       'rows without any record are taken over, and named',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AppliedObjects } from '../../../../src/operator/cluster/applied.ts';
+import { SECRETS } from '../../../../src/operator/cluster/kinds.ts';
 import { Performer } from '../../../../src/operator/cluster/perform.ts';
 import { nothing } from '../../../../src/operator/cluster/plan-nothing.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
@@ -28,5 +29,33 @@ describe('performing a plan', () => {
     const performed = await performer.perform(observation, plan, new AbortController().signal);
     expect(performed.failures).toEqual([]);
     expect(sent[0]).toMatchObject({ metadata: { resourceVersion: '1' }, status: { clusterId: 'k3x9q' } });
+  });
+
+  it('asks for nothing more in a namespace that ends, once the first answers have said so', async () => {
+    let asked = 0;
+    const create = async (): Promise<never> => {
+      asked += 1;
+      const causes = [{ reason: 'NamespaceTerminating', message: 'it is being terminated' }];
+      throw new KubeError('forbidden', 'unable to create new content', { status: 403, causes });
+    };
+    const performer = new Performer({
+      client: { apply: never, create, delete: never, get: never, mergePatch: never },
+      applied: new AppliedObjects(),
+      log: createLog('silent'),
+      startTask: () => undefined,
+      onDone: () => undefined,
+    });
+    const { observation } = seenCluster();
+    const calm = Array.from({ length: 40 }, (_, i) => {
+      const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name: `s${i}`, namespace: 'ends' } };
+      return { kind: 'createOnce', type: SECRETS, object } as const;
+    });
+    const { failures } = await performer.perform(
+      observation,
+      { ...nothing('run'), calm },
+      new AbortController().signal,
+    );
+    expect(failures.length).toBe(asked);
+    expect(asked).toBeLessThan(10);
   });
 });
