@@ -35,7 +35,7 @@ describe('performing a plan', () => {
     let asked = 0;
     const create = async (): Promise<never> => {
       asked += 1;
-      const causes = [{ reason: 'NamespaceTerminating', message: 'it is being terminated' }];
+      const causes = [{ reason: 'NamespaceTerminating', field: '', message: 'it is being terminated' }];
       throw new KubeError('forbidden', 'unable to create new content', { status: 403, causes });
     };
     const performer = new Performer({
