@@ -12,6 +12,8 @@ import { scale } from './scale.ts';
 
 /** Beyond the time that proxies have to drain. */
 const BLOCKED_AFTER_MS = 30_000;
+/** Counted from the deletion, so that a shard that nobody can ask (its Secret is gone) holds nothing up for long. */
+const FIRST_LOOK_MS = 120_000;
 
 /**
  *   deletion asked ──▶ proxies drain ──all Clean──▶ proxies gone ──nothing in doubt──▶ claims by policy ──▶ finalizer gone
@@ -26,13 +28,23 @@ export function planDeletion(observation: Observation, recovery: RecoveryFinding
   const sizing = sizeProxies(observation, recovery, { wanted: 0, stopping: true, mayDrain: true });
   const gate = recovery.gates.deletion;
   const closed = gate !== null && (gate.opensAtMs === null || gate.opensAtMs > observation.nowMs) ? gate : undefined;
-  if (sizing.allGone && closed === undefined) return { ...base, calm: letGo(observation, recovery) };
+  const unasked = closed === undefined ? notAskedYet(observation) : undefined;
+  const held = closed ?? unasked;
+  if (sizing.allGone && held === undefined) return { ...base, calm: letGo(observation, recovery) };
   return {
     ...base,
     calm: [...sizing.calm, ...scale(observation.proxySet, sizing.replicas)],
-    waiting: closed === undefined ? sizing.waiting : [closed, ...sizing.waiting],
+    waiting: held === undefined ? sizing.waiting : [held, ...sizing.waiting],
     deletionBlocked: blocked(observation, closed, sizing.waiting[0]),
   };
+}
+
+/** An operator that has just begun asks the shards first, or it would keep volumes of which it only does not know yet. */
+function notAskedYet({ cluster, shards, nowMs }: Observation): Waiting | undefined {
+  const { deletionTimestamp = '' } = cluster.metadata;
+  const names = shards.filter(({ kind, look }) => kind !== 'retired' && look.kind === 'never').map(({ name }) => name);
+  if (names.length === 0 || nowMs - Date.parse(deletionTimestamp) > FIRST_LOOK_MS) return undefined;
+  return { reason: 'ShardsNotSeen', message: `${names.join(', ')} are asked first whether transactions are in doubt` };
 }
 
 /** The namespace is deleted: set and claims go whatever we do, so that nothing could be finished any more. */

@@ -43,8 +43,8 @@ export function planRunning(
     configSha256: program.configSha256,
   });
   const replacement = nextReplacement(observation, recovery, program.restarts);
-  // While a smaller number of proxies drains, nobody else is disturbed.
-  const leaving = sizing.waiting.length > 0;
+  // While a smaller number of proxies drains, nobody else is disturbed; but what is broken is mended, for which they wait.
+  const leaving = sizing.waiting.length > 0 && mayDrain;
   const waiting = [
     ...placement.waiting,
     ...sizing.waiting,

@@ -121,7 +121,22 @@ describe('the plan', () => {
         expect(world.planNow().settled).toBe(true);
         expect(world.done.filter((kind) => kind === 'writeClusterId')).toHaveLength(1);
       }),
-      { numRuns: 40 },
+      {
+        numRuns: 40,
+        // Proxies that shall leave wait until all is well, and the shard with the wrong image must not wait for them.
+        examples: [
+          [
+            0,
+            [
+              { kind: 'image', image: BAD_IMAGE },
+              { kind: 'steps', count: 4 },
+              { kind: 'reloadable', value: 1 },
+              { kind: 'replicas', replicas: 1 },
+              { kind: 'steps', count: 1 },
+            ],
+          ],
+        ],
+      },
     );
   });
 });
