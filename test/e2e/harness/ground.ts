@@ -97,5 +97,5 @@ export async function openGround(options: GroundOptions): Promise<OpenGround> {
   await load.start({ clientImage: images['pg-client'], ...urls, order: { ...LOAD, seed } });
   report.step(`${LOAD.clients} clients move money between ${LOAD.accounts} accounts`);
   const random = new Random(seed).fork(1_000);
-  return { cluster, system, load, namespace, random, say: report.step };
+  return { cluster, system, load, namespace, random, say: report.step, closing };
 }

@@ -1,4 +1,5 @@
 // A node's kubelet and the API server that stop working while proxies die; and what the data plane does without them.
+import type { Component } from '../../cluster/harness/cluster.ts';
 import type { Fault, Ground, Scenario } from './scenario.ts';
 import { HALF_COMMITTED, type Stop } from './stops.ts';
 
@@ -37,6 +38,17 @@ async function controlPlaneNode({ system }: Ground): Promise<string> {
   return first.replace('node/', '');
 }
 
+/** Freezes a component for so long; it goes on whatever happens meanwhile. */
+async function frozen({ cluster, system, closing }: Ground, component: Component, node: string, ms: number) {
+  const mending = closing.use({ [Symbol.asyncDispose]: () => cluster.thaw(component, node) });
+  await cluster.freeze(component, node);
+  try {
+    await system.rest(ms);
+  } finally {
+    await mending[Symbol.asyncDispose]();
+  }
+}
+
 const kubeletStopped: Scenario = {
   name: 'kubelet-stopped',
   kind: 'kubelet-stopped',
@@ -45,16 +57,11 @@ const kubeletStopped: Scenario = {
   needs: ['operator', 'nodes'],
   leavesDoubt: true,
   async run(ground) {
-    const { cluster, system } = ground;
+    const { system } = ground;
     const { proxy, node } = await proxyAwayFromLoad(ground);
     const instance = system.instance(proxy);
     const atMs = await doom(ground, proxy, HALF_COMMITTED);
-    await cluster.freeze('kubelet', node);
-    try {
-      await system.rest(KUBELET_DOWN_MS);
-    } finally {
-      await cluster.thaw('kubelet', node);
-    }
+    await frozen(ground, 'kubelet', node, KUBELET_DOWN_MS);
     return [{ what: `kubelet of ${node} stopped, ${instance} SIGKILL`, atMs, kills: 2, instances: [instance] }];
   },
 };
@@ -67,17 +74,12 @@ const apiServerDown: Scenario = {
   needs: ['operator', 'nodes'],
   leavesDoubt: true,
   async run(ground) {
-    const { cluster, system, random } = ground;
+    const { system, random } = ground;
     const proxy = random.between(0, system.proxies - 1);
     const instance = system.instance(proxy);
     const node = await controlPlaneNode(ground);
     const atMs = await doom(ground, proxy, HALF_COMMITTED);
-    await cluster.freeze('kube-apiserver', node);
-    try {
-      await system.rest(API_DOWN_MS);
-    } finally {
-      await cluster.thaw('kube-apiserver', node);
-    }
+    await frozen(ground, 'kube-apiserver', node, API_DOWN_MS);
     const fault: Fault = { what: `API server frozen, ${instance} SIGKILL`, atMs, kills: 2, instances: [instance] };
     return [fault];
   },

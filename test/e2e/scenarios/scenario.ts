@@ -14,6 +14,8 @@ export interface Ground {
   readonly load: Load;
   readonly random: Random;
   readonly say: (text: string) => void;
+  /** What must be mended even when the run is interrupted. */
+  readonly closing: AsyncDisposableStack;
 }
 
 /** Something that was broken. */
