@@ -13,7 +13,7 @@ import { scale } from './scale.ts';
 /** Beyond the time that proxies have to drain. */
 const BLOCKED_AFTER_MS = 30_000;
 /** Counted from the deletion, so that a shard that nobody can ask (its Secret is gone) holds nothing up for long. */
-const FIRST_LOOK_MS = 120_000;
+const FIRST_LOOK_MS = 60_000;
 
 /**
  *   deletion asked ──▶ proxies drain ──all Clean──▶ proxies gone ──nothing in doubt──▶ claims by policy ──▶ finalizer gone
@@ -40,8 +40,10 @@ export function planDeletion(observation: Observation, recovery: RecoveryFinding
 }
 
 /** An operator that has just begun asks the shards first, or it would keep volumes of which it only does not know yet. */
-function notAskedYet({ cluster, shards, nowMs }: Observation): Waiting | undefined {
+function notAskedYet({ cluster, shards, children, nowMs }: Observation): Waiting | undefined {
   const { deletionTimestamp = '' } = cluster.metadata;
+  const toDelete = children.claims.some(({ metadata }) => metadata.deletionTimestamp === undefined);
+  if (!toDelete || cluster.spec.pvcRetentionPolicy.whenDeleted === 'Retain') return undefined;
   const names = shards.filter(({ kind, look }) => kind !== 'retired' && look.kind === 'never').map(({ name }) => name);
   if (names.length === 0 || nowMs - Date.parse(deletionTimestamp) > FIRST_LOOK_MS) return undefined;
   return { reason: 'ShardsNotSeen', message: `${names.join(', ')} are asked first whether transactions are in doubt` };
