@@ -16,6 +16,8 @@ export class InstanceMemory {
   walLost: InstanceFinding['walLost'] = null;
   /** By the proxy's own word, while it is there. */
   ownHeld: readonly HeldFinding[] = [];
+  /** Whether it was wanted when it was last looked for in vain. */
+  #isMissed = true;
   #walId: string | undefined;
   #askedHeldAt = '';
   #ownPassAtMs: number | undefined;
@@ -39,8 +41,13 @@ export class InstanceMemory {
     return this.last?.outcome.kind === 'passed' && this.held.length === 0;
   }
 
-  /** `sinceMs`: as far as objects tell; what was known earlier counts. */
-  isAway(sinceMs: number): void {
+  /**
+   * `sinceMs`: as far as objects tell; what was known earlier counts. `wanted`: one that went because nobody wanted it is away
+   * only since it is wanted again, and has its grace period from then on.
+   */
+  isAway(sinceMs: number, wanted: boolean): void {
+    if (wanted && !this.#isMissed) this.isBack();
+    this.#isMissed = wanted;
     this.awaySinceMs = Math.min(this.awaySinceMs ?? sinceMs, sinceMs);
   }
 
@@ -82,9 +89,9 @@ export class InstanceMemory {
 
   /** True once for each pass of the proxy's own; those that the status knows were told by an operator before. */
   isNewPass({ atMs, committed, rolledBack }: PassFinding, remembered: StatusProxy | undefined): boolean {
-    const known = this.#ownPassAtMs ?? Date.parse(remembered?.lastRecoveryTime ?? '');
-    const isNew = Number.isNaN(known) || atMs > known;
-    this.#ownPassAtMs = Math.max(atMs, Number.isNaN(known) ? atMs : known);
+    const told = this.#ownPassAtMs ?? toldUntilMs(remembered?.lastRecoveryTime);
+    this.#ownPassAtMs = Math.max(atMs, told);
+    const isNew = atMs > told;
     // What is held is held again with every pass; the condition says so all the time.
     return isNew && committed + rolledBack > 0;
   }
@@ -96,4 +103,9 @@ export class InstanceMemory {
     this.#told.set(topic, said);
     return said === before ? null : occurrence;
   }
+}
+
+/** The status has times to the second: all of that second was told. */
+function toldUntilMs(time: string | undefined): number {
+  return time === undefined ? Number.NEGATIVE_INFINITY : Date.parse(time) + 999;
 }

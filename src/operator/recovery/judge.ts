@@ -63,10 +63,11 @@ export function judge(sight: InstanceSight, observation: Observation, history: I
   const { nowMs } = observation;
   // Connections of its last run may hold locks even when nothing is prepared; one that never ran has none.
   const isDue = left > 0 || (sight.wanted && history.last === undefined && epochSeen(sight) > 0);
-  const actsAtMs = history.awaySinceMs + patienceMs(sight, observation);
+  const sinceMs = history.awaySinceMs;
+  const actsAtMs = dueAtMs(sight, observation, sinceMs);
   if (nowMs < actsAtMs) {
     if (!isDue && !sight.wanted) return calm({ kind: 'gone' });
-    return calm({ kind: 'away', sinceMs: history.awaySinceMs, actsAtMs }, actsAtMs);
+    return calm({ kind: 'away', sinceMs, actsAtMs }, actsAtMs);
   }
   if (spec.twoPhaseCommit.inDoubtPolicy === 'Hold') return calm(left > 0 ? heldByPolicy(left) : { kind: 'gone' });
   if (history.last !== undefined) return judgeAgain(sight, observation, history.last);
@@ -147,6 +148,16 @@ function heldByPolicy(left: number): InstanceState {
 export function namedToRecover({ cluster }: Observation): string[] {
   const text = cluster.metadata.annotations?.[RECOVER_NOW];
   return text === undefined ? [] : text.split(',').map((name) => name.trim());
+}
+
+/** A look that is no news wakes nobody, so that it is asked for. */
+const NEXT_LOOK_MS = 5_000;
+
+/** When the operator acts; what shards said while a proxy that left was still there is no sign that it left something. */
+function dueAtMs(sight: InstanceSight, observation: Observation, sinceMs: number): number {
+  const atMs = sinceMs + patienceMs(sight, observation);
+  const isOld = !sight.wanted && leftCount(sight) > 0 && !leftSince(sight, observation, sinceMs);
+  return isOld ? Math.max(atMs, observation.nowMs + NEXT_LOOK_MS) : atMs;
 }
 
 /** How long to wait for it to come back. */

@@ -133,7 +133,7 @@ export class RecoveryReconciler {
   #remember({ instances }: ClusterMemory, sight: InstanceSight, nowMs: number): InstanceMemory {
     const memory = instances.get(sight.instance) ?? new InstanceMemory();
     instances.set(sight.instance, memory);
-    if (answerOf(sight) === undefined) memory.isAway(Math.min(nowMs, awaySinceMs(sight) ?? nowMs));
+    if (answerOf(sight) === undefined) memory.isAway(Math.min(nowMs, awaySinceMs(sight) ?? nowMs), sight.wanted);
     else memory.isBack();
     memory.compareLog(sight);
     return memory;

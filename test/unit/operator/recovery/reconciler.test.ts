@@ -2,6 +2,7 @@
 import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../../../src/kernel/clock.ts';
+import { timeText } from '../../../../src/operator/cluster/status-rows.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
 import type { KubeObject } from '../../../../src/operator/kube/resource.ts';
 import { RECOVER_NOW } from '../../../../src/operator/recovery/judge.ts';
@@ -289,8 +290,8 @@ describe('an operator after another one', () => {
   });
 
   it('does not repeat the Events of a proxy that recovered before it began', () => {
-    const lastRecovery = { atMs: NOW_MS - 1_000, committed: 2, rolledBack: 0, held: 0 };
-    const time = new Date(NOW_MS - 1_000).toISOString();
+    const lastRecovery = { atMs: NOW_MS - 877, committed: 2, rolledBack: 0, held: 0 };
+    const time = timeText(lastRecovery.atMs);
     const told = { status: { proxies: [{ name: 'bank-proxy-0', lastRecoveryTime: time }] } };
     const scene = { proxies: { 0: { facts: { lastRecovery } } } };
     expect(reasons(step({ ...scene, ...told }))).toEqual([]);
@@ -326,6 +327,34 @@ describe('a proxy that is back', () => {
       step({ ...early, nowMs: NOW_MS + 1_000_000, proxies: { 1: { silentSinceMs: NOW_MS + 999_000 } } }).nextStepInMs,
     ).toBe(GRACE_MS - 1_000);
     expect(kube.made).toEqual([]);
+  });
+});
+
+describe('a proxy that went because nobody wanted it', () => {
+  const none = { 1: { pod: 'none' } } as const;
+  const status = { proxies: [{ name: 'bank-proxy-1', walId: WAL_ID, epoch: EPOCH }] };
+  const one = { spec: { proxy: { replicas: 1 } }, status };
+
+  it('cleanly, and is wanted again, has its grace period from then on: nobody recovers for it', () => {
+    expect(step({ ...one, proxies: none }).instances[1]?.state).toEqual({ kind: 'gone' });
+    const muchLater = NOW_MS + 10 * GRACE_MS;
+    expect(step({ ...one, proxies: none, nowMs: muchLater }).instances[1]?.state).toEqual({ kind: 'gone' });
+    const wanted = step({ status, proxies: none, nowMs: muchLater + 1_000 });
+    expect(wanted.instances[1]?.state).toMatchObject({ kind: 'away', sinceMs: muchLater + 1_000 });
+    expect(reasons(wanted)).toEqual([]);
+    expect(kube.made).toEqual([]);
+  });
+
+  it('is not recovered for because of what a shard said while it was still there', async () => {
+    const left = AWAY.left ?? {};
+    expect(step({ ...one, proxies: none, left, looksAtMs: NOW_MS - 1 }).instances[1]?.state.kind).toBe('away');
+    const nowMs = NOW_MS + 60_000;
+    const stale = step({ ...one, proxies: none, left, nowMs, looksAtMs: NOW_MS - 1 });
+    expect(reasons(stale)).toEqual([]);
+    expect(stale.instances[1]?.state.kind).toBe('away');
+    expect(stale.nextStepInMs).toBeGreaterThan(0);
+    expect(reasons(step({ ...one, proxies: none, left, nowMs }))).toEqual(['RecoveryStarted']);
+    await runs();
   });
 });
 

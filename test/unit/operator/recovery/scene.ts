@@ -17,6 +17,8 @@ export interface Scene {
   readonly deletionTimestamp?: string;
   readonly status?: ShardedClusterStatus;
   readonly nowMs?: number;
+  /** When the shards were last asked; now, unless a test says otherwise. */
+  readonly looksAtMs?: number;
   /** By shard; one that is left out answers and holds nothing. */
   readonly left?: Readonly<Record<string, readonly PreparedOfRun[]>>;
   readonly foreign?: Readonly<Record<string, number>>;
@@ -79,10 +81,10 @@ export function observe(scene: Scene = {}): Observation {
   };
 }
 
-function shardAt({ left, foreign, silentShards, neverSeenShards }: Scene, index: number, nowMs: number) {
+function shardAt({ left, foreign, silentShards, neverSeenShards, looksAtMs }: Scene, index: number, nowMs: number) {
   const name = `shard-${index}`;
   const facts = shardFacts(left?.[name] ?? [], foreign?.[name] ?? 0, nowMs);
-  const seen: Look<ShardFacts> = { kind: 'seen', atMs: nowMs, facts };
+  const seen: Look<ShardFacts> = { kind: 'seen', atMs: looksAtMs ?? nowMs, facts };
   const failed: Look<ShardFacts> = {
     kind: 'failed',
     atMs: nowMs,
