@@ -33,7 +33,18 @@ export function containerProblem(
   const ended = terminated ?? status.lastState?.terminated;
   if (ended === undefined || isFine(ended, pod)) return undefined;
   if (running?.startedAt !== undefined && nowMs - Date.parse(running.startedAt) > RECENT_MS) return undefined;
-  return component === 'shard' ? postgresEnding(ended) : proxyEnding(ended);
+  const ending = component === 'shard' ? postgresEnding(ended) : proxyEnding(ended);
+  return ending.reason === 'CrashLoop' && !isLoop(status, ended) ? undefined : ending;
+}
+
+/** After a run of this length the kubelet starts a container again at once: its end is no part of a loop. */
+const LONG_RUN_MS = 600_000;
+
+/** One end without a known cause, e.g. by SIGKILL, is not told: Kubernetes starts it again. */
+function isLoop({ state, restartCount = 0 }: ContainerStatus, { startedAt, finishedAt }: Terminated): boolean {
+  if (state?.waiting?.reason === 'CrashLoopBackOff') return true;
+  const ranMs = Date.parse(finishedAt ?? '') - Date.parse(startedAt ?? '');
+  return restartCount > 1 && !(ranMs > LONG_RUN_MS);
 }
 
 /** It was told to end, or its work was done. */

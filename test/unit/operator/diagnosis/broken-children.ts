@@ -44,12 +44,13 @@ export function waiting(reason: string, message: string, image = 'postgres:18'):
 export function fallen(
   terminated: Partial<Terminated>,
   state: ContainerStatus['state'] = { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 40s' } },
+  restartCount = 3,
 ): NonNullable<PodObject['status']> {
   const ended = { exitCode: 1, reason: 'Error', finishedAt: ago(5_000), ...terminated };
   return {
     phase: 'Running',
     containerStatuses: [
-      { name: 'main', image: 'postgres:18', ready: false, restartCount: 3, state, lastState: { terminated: ended } },
+      { name: 'main', image: 'postgres:18', ready: false, restartCount, state, lastState: { terminated: ended } },
     ],
   };
 }

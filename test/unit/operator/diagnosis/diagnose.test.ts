@@ -119,6 +119,32 @@ describe('PostgreSQL that ends again and again', () => {
   });
 });
 
+describe('a container that was killed', () => {
+  const killed = { exitCode: 137, message: '' };
+  const reason = (parts: Parameters<typeof fallen>) => told({ pods: [proxyPod(fallen(...parts))] })[0]?.reason;
+
+  it('once is no loop: not while it is down, nor while it starts again, however often it was killed long ago', () => {
+    const starts = { running: { startedAt: ago(2_000) } };
+    expect(reason([killed, { terminated: { ...killed, finishedAt: ago(500) } }, 0])).toBeUndefined();
+    expect(reason([killed, starts, 1])).toBeUndefined();
+    const ranLong = { ...killed, startedAt: ago(3_600_000), finishedAt: ago(3_000) };
+    expect(reason([ranLong, starts, 7])).toBeUndefined();
+    expect(reason([{}, { terminated: { ...ranLong } }, 7])).toBeUndefined();
+  });
+
+  it('is in a loop when Kubernetes waits between the tries, and between those waits too', () => {
+    const ranShortly = { ...killed, startedAt: ago(9_000), finishedAt: ago(3_000) };
+    expect(reason([ranShortly, undefined, 2])).toBe('CrashLoop');
+    expect(reason([ranShortly, { running: { startedAt: ago(2_000) } }, 2])).toBe('CrashLoop');
+  });
+
+  it('for a cause that is known is told of at once', () => {
+    expect(reason([{ reason: 'OOMKilled', exitCode: 137 }, { running: { startedAt: ago(2_000) } }, 1])).toBe(
+      'OutOfMemory',
+    );
+  });
+});
+
 describe('a proxy that ends again and again', () => {
   it.each([
     [
