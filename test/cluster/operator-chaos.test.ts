@@ -18,7 +18,7 @@ const READY_MS = 180_000;
 const seed = Number(process.env.ATOMSHARD_SEED ?? Random.freshSeed());
 const random = new Random(seed);
 
-describe.skipIf(noCluster)(`an operator that is killed again and again (ATOMSHARD_SEED=${seed})`, () => {
+describe.skipIf(noCluster)(`an operator killed again and again, without election (ATOMSHARD_SEED=${seed})`, () => {
   let ground = {} as OperatorGround;
   beforeAll(async () => {
     // Without election a new process begins where the last one fell; that one of several leads is tried elsewhere.
@@ -125,7 +125,7 @@ describe.skipIf(noCluster)(`an operator that is killed again and again (ATOMSHAR
     expect(await ask(kubectl, CLUSTER, 'SELECT balance FROM accounts WHERE id = 2')).toBe('100');
   });
 
-  it('in a deletion: nothing is left', async () => {
+  it('in a deletion with its volumes: nothing is left', async () => {
     const { kubectl } = ground;
     await editSpec(kubectl, CLUSTER, { pvcRetentionPolicy: { whenDeleted: 'Delete' } });
     await waitForReady(kubectl, CLUSTER, READY_MS);

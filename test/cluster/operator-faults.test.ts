@@ -1,15 +1,15 @@
-// Faults of a cluster's surroundings as a user sees them: each is told in a condition and an event within 30 s, with what to do, and
-// the cluster heals when the cause is gone. One cluster goes through them one after another.
+// Faults of a cluster's surroundings as a user sees them: each is told in a condition and an event within 30 s of the edit that
+// makes it, with what to do, and the cluster heals when the cause is gone. One cluster goes through them one after another.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
 import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
 import { deployOperator, RESTRICTED, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
+import { TOLD_WITHIN_MS, untilTold } from './operator/ground.ts';
 import { noCluster, openTestCluster } from './test-cluster.ts';
 
-const TOLD_MS = 30_000;
 const HEALED_MS = 120_000;
 
-describe.skipIf(noCluster)('a fault is told within 30 s, and healed when its cause is gone', () => {
+describe.skipIf(noCluster)('a fault is told within 30 s of its cause, and healed when that is gone', () => {
   let space: TestNamespace;
   let kubectl: Kubectl;
   let postgres: string;
@@ -39,22 +39,7 @@ describe.skipIf(noCluster)('a fault is told within 30 s, and healed when its cau
   const patch = (name: string, spec: object) =>
     kubectl.run(['patch', 'shcl', name, '--type=merge', '-p', JSON.stringify({ spec })]);
 
-  /** Waits for Degraded with this reason, and for the same in a Warning event of the cluster. Returns the condition's sentence. */
-  async function told(name: string, reason: string): Promise<string> {
-    const message = await waitFor(`${name} tells ${reason}`, TOLD_MS, async () => {
-      const { status } = await seenCluster(kubectl, name);
-      const degraded = status?.conditions?.find(({ type }) => type === 'Degraded');
-      return degraded?.status === 'True' && degraded.reason === reason ? degraded.message : undefined;
-    });
-    const about = `involvedObject.kind=ShardedCluster,involvedObject.name=${name},reason=${reason}`;
-    await kubectl.waitForValue(
-      `events --field-selector ${about}`,
-      '.items[*].type',
-      (types) => types.includes('Warning'),
-      5_000,
-    );
-    return message;
-  }
+  const told = (name: string, reason: string) => untilTold(kubectl, name, reason);
 
   async function healed(name: string): Promise<void> {
     await waitForReady(kubectl, name, HEALED_MS);
@@ -93,9 +78,9 @@ describe.skipIf(noCluster)('a fault is told within 30 s, and healed when its cau
     await healed('bank');
   });
 
-  it('a server that is killed for memory', async () => {
+  it('too little memory for a server: a condition names the limit, whoever it is that cannot live within it', async () => {
     await patch('bank', { shards: { resources: { limits: { memory: '8Mi' } } } });
-    const { message } = await waitFor('OutOfMemory or the like', TOLD_MS, async () => {
+    const { message } = await waitFor('OutOfMemory or the like', TOLD_WITHIN_MS, async () => {
       const { status } = await seenCluster(kubectl, 'bank');
       const degraded = status?.conditions?.find(({ type }) => type === 'Degraded');
       // Where not even the container can be made within the limit, the kubelet says so instead.

@@ -57,8 +57,9 @@ describe.skipIf(noCluster)('what a cluster finds and leaves', () => {
     await editSpec(kubectl, CLUSTER, { pvcRetentionPolicy: { whenDeleted: 'Delete' } });
     await kubectl.run(['delete', 'shcl', CLUSTER, '--timeout=90s']);
     const labelled = `pvc -l atomshard.dev/cluster=${CLUSTER}`;
-    await kubectl.waitForValue(labelled, '.items[*].metadata.name', (names) => !names.includes('data-'));
     await kubectl.waitUntilGone(`pod -l atomshard.dev/cluster=${CLUSTER}`);
+    const left = await kubectl.waitForValue(labelled, '.items[*].metadata.name', (names) => !names.includes('data-'));
+    for (const name of left.split(' ').filter(Boolean)) expect(name).toMatch(/^wal-bank-proxy-\d$/);
   });
 });
 

@@ -66,7 +66,7 @@ describe.skipIf(noCluster)('two operators', () => {
     expect(await holder()).toContain((await leaders())[0] ?? 'nobody');
   });
 
-  it('the other one goes on when the leader is killed, and never do two lead', async () => {
+  it('the other one goes on when the leader is killed, and no look finds two that lead', async () => {
     const { kubectl } = ground;
     const [first = ''] = await leaders();
     await kubectl.run(['delete', 'pod', first, '--force', '--grace-period=0']);
@@ -80,7 +80,7 @@ describe.skipIf(noCluster)('two operators', () => {
     await untilApplied(8, 30_000);
   });
 
-  it('a leader that is asked to go hands the lead over at once', async () => {
+  it('a leader that is asked to go hands the lead over, and the other one works', async () => {
     const { kubectl } = ground;
     const [second = ''] = await leaders();
     const began = performance.now();
@@ -89,7 +89,7 @@ describe.skipIf(noCluster)('two operators', () => {
       const name = await holder();
       return name !== '' && !name.includes(second) ? true : undefined;
     });
-    // Less than a Lease lasts: it was given back, and not waited for.
+    // For people: less than the 15 s of a Lease where it was given back and not waited for.
     console.log(JSON.stringify({ test: 'handover', ms: Math.round(performance.now() - began) }));
     expect(await kubectl.value('lease atomshard-operator', '.spec.leaseTransitions')).toBe('2');
     await untilApplied(9, 30_000);

@@ -84,7 +84,7 @@ describe.skipIf(noCluster)('a cluster under load', () => {
     expect(await volume()).toBe(before);
   });
 
-  it('a node that is drained gives up its proxy, and its shard only to somebody who deletes it', async (context) => {
+  it('a drain of a node is refused its shard, whose pod stays; when it was given up, all is there', async (context) => {
     if (!ground.cluster.canBreak) context.skip('the cluster was given by its kubeconfig; its nodes are not ours');
     const { kubectl } = ground;
     const node = (await system.pod(system.shardPod(0)))?.spec?.nodeName ?? '';
@@ -103,7 +103,7 @@ describe.skipIf(noCluster)('a cluster under load', () => {
     await reckon();
   });
 
-  it('an API server that is away for a minute disturbs no client, and afterwards the operator goes on', async (context) => {
+  it('while the API server is away for a minute clients go on and no container restarts; afterwards the operator goes on', async (context) => {
     const { cluster, kubectl } = ground;
     if (!cluster.canBreak) context.skip('the cluster was given by its kubeconfig; its parts are not ours');
     const [first = ''] = (await cluster.kubectl.value('nodes', '.items[*].metadata.name')).split(' ').toSorted();

@@ -1,14 +1,14 @@
-// What goes wrong around a cluster is told in a condition and an event within half a minute, and heals when its cause is gone.
+// What goes wrong around a cluster that serves is told in a condition and an event, and heals when its cause is gone.
+//
+// Issue 5's 30 s begin here when Kubernetes itself shows the fault, where the trouble says by what: before that a running cluster
+// restarts one pod after the other, in its own time. From the edit on they are counted in operator-faults.test.ts.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { waitFor } from './harness/kubectl.ts';
 import { seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
-import { editSpec, eventsOf, type OperatorGround, waitForCondition } from './operator/ground.ts';
+import { editSpec, type OperatorGround, untilTold, waitForCondition } from './operator/ground.ts';
 import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
 import { noCluster } from './test-cluster.ts';
 
 const CLUSTER = 'bank';
-/** Issue 5: each shows the reason in a condition and an event within 30 s. */
-const TOLD_WITHIN_MS = 30_000;
 
 interface Trouble {
   readonly what: string;
@@ -16,7 +16,7 @@ interface Trouble {
   /** Words that the message has, so that a person knows what to do. */
   readonly says: RegExp;
   readonly cause: (ground: OperatorGround) => Promise<unknown>;
-  /** By what Kubernetes itself shows the fault, as a JSONPath over the cluster's pods; the time to tell it begins then. */
+  /** By what Kubernetes itself shows the fault, as a JSONPath over the cluster's pods; where only SQL does, the edit counts. */
   readonly shownAt?: { readonly path: string; readonly value: RegExp };
   readonly cure: (ground: OperatorGround) => Promise<unknown>;
 }
@@ -81,26 +81,7 @@ describe.skipIf(noCluster)('what goes wrong around a cluster', () => {
   }, GROUND_TIMEOUT_MS);
   afterAll(() => ground[Symbol.asyncDispose]?.());
 
-  /** Both within the time; returns how long they took. */
-  async function untilTold(type: 'Degraded' | 'Ready', reason: string, says: RegExp, name = CLUSTER): Promise<number> {
-    const { kubectl } = ground;
-    const began = performance.now();
-    const wanted = type === 'Degraded' ? 'True' : 'False';
-    await waitForCondition(
-      kubectl,
-      name,
-      type,
-      (one) => one.status === wanted && one.reason === reason && says.test(one.message),
-      TOLD_WITHIN_MS,
-    );
-    await waitFor(`an event ${reason}`, TOLD_WITHIN_MS - (performance.now() - began), async () => {
-      const events = await eventsOf(kubectl, name);
-      return events.some((event) => event.type === 'Warning' && event.reason === reason && says.test(event.note))
-        ? true
-        : undefined;
-    });
-    return performance.now() - began;
-  }
+  const told = (reason: string, says: RegExp) => untilTold(ground.kubectl, CLUSTER, reason, says);
 
   it('a Secret that is missing, and then lacks its keys, is told by name; with them the cluster comes up', async () => {
     const { kubectl, images } = ground;
@@ -114,12 +95,12 @@ describe.skipIf(noCluster)('what goes wrong around a cluster', () => {
         credentials: { users },
       }),
     ]);
-    await untilTold('Degraded', 'SecretMissing', /Secret login .*secret-word/);
+    await told('SecretMissing', /Secret login .*secret-word/);
     await kubectl.run(['create', 'secret', 'generic', 'login', '--from-literal=password=x']);
-    await untilTold('Degraded', 'SecretIncomplete', /Secret login .*has no secret-word/);
+    await told('SecretIncomplete', /Secret login .*has no secret-word/);
     const word = Buffer.from('open sesame').toString('base64');
     await kubectl.run(['patch', 'secret', 'login', '--type=merge', '-p', `{"data":{"secret-word":"${word}"}}`]);
-    await untilTold('Degraded', 'StorageClassMissing', /StorageClass .*not-there|not-there/);
+    await told('StorageClassMissing', /StorageClass .*not-there|not-there/);
   });
 
   it('a StorageClass that does not exist is told by name, and made by its administrator it heals the cluster', async () => {
@@ -150,7 +131,8 @@ describe.skipIf(noCluster)('what goes wrong around a cluster', () => {
     expect(await pg('SELECT 1', 'open sesame')).toBe('1');
   });
 
-  it.each(TROUBLES)('$what: told, and healed with its cause', async ({ reason, says, shownAt, cause, cure }) => {
+  it.each(TROUBLES)('$what: told within 30 s of being seen, healed with its cause', async (trouble) => {
+    const { reason, says, shownAt, cause, cure } = trouble;
     const { kubectl } = ground;
     const before = await seenCluster(kubectl, CLUSTER);
     try {
@@ -159,7 +141,7 @@ describe.skipIf(noCluster)('what goes wrong around a cluster', () => {
         const pods = `pod -l atomshard.dev/cluster=${CLUSTER}`;
         await kubectl.waitForValue(pods, shownAt.path, (value) => shownAt.value.test(value), 120_000);
       }
-      await untilTold('Degraded', reason, says);
+      await told(reason, says);
     } finally {
       await cure(ground);
     }

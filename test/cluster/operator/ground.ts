@@ -82,6 +82,31 @@ export async function waitForCondition(
   }
 }
 
+/** Issue 5: what is wrong shows its reason in a condition and an event within 30 s. */
+export const TOLD_WITHIN_MS = 30_000;
+
+/**
+ * Waits until Degraded gives this reason, and a Warning event of the ShardedCluster too, in words that satisfy `says`: both
+ * within {@link TOLD_WITHIN_MS} of this call. Resolves with the condition's words.
+ */
+export async function untilTold(kubectl: Kubectl, name: string, reason: string, says = /./): Promise<string> {
+  const until = performance.now() + TOLD_WITHIN_MS;
+  const { message } = await waitForCondition(
+    kubectl,
+    name,
+    'Degraded',
+    (one) => one.status === 'True' && one.reason === reason && says.test(one.message),
+    TOLD_WITHIN_MS,
+  );
+  await waitFor(`an event ${reason}`, until - performance.now(), async () => {
+    const events = await eventsOf(kubectl, name);
+    return events.some((event) => event.type === 'Warning' && event.reason === reason && says.test(event.note))
+      ? true
+      : undefined;
+  });
+  return message;
+}
+
 export interface SeenEvent {
   readonly reason: string;
   readonly type: string;
