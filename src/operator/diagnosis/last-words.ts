@@ -58,10 +58,11 @@ function errorOfLine(line: string): string[] {
   }
 }
 
-/** What changes from try to try, so that the same fault has the same words: times, process ids, addresses. */
+/** Without what changes from try to try, so that the same fault has the same words: times, and process ids in names of files. */
 function short(text: string): string {
   const stable = text
     .replaceAll(/\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?: ?[A-Z]{3,4}|Z)?/g, '')
+    .replaceAll(/\bxlogtemp\.\d+/g, 'xlogtemp')
     .replaceAll(/\s+/g, ' ')
     .trim();
   return stable.length <= WORDS_MAX ? stable : `${stable.slice(0, WORDS_MAX - 1)}…`;

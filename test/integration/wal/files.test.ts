@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FileStorage } from '../../../src/wal/file-storage.ts';
 import { WalFailedError, WalLockedError } from '../../../src/wal/wal.ts';
+import { mountTmpfs, unmount } from '../../support/tmpfs.ts';
 import { type OpenedLog, openLog, TAG, text } from '../../support/wal/log-kit.ts';
 
 const root = mkdtempSync(path.join(os.tmpdir(), 'atomshard-wal-'));
@@ -187,18 +188,11 @@ describe('files', () => {
   });
 });
 
-/** Mounting needs root and a kernel that lets us. */
-function mountTmpfs(directory: string, bytes: number): boolean {
-  if (process.getuid?.() !== 0) return false;
-  execFileSync('mkdir', ['-p', directory]);
-  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', directory]).status === 0;
-}
-
 describe('a full disk (a small tmpfs)', () => {
   const directory = freshDirectory();
   const isMounted = mountTmpfs(directory, 2 << 20);
   afterAll(() => {
-    if (isMounted) execFileSync('umount', ['-l', directory]);
+    if (isMounted) unmount(directory);
   });
   const options = { directory, segmentBytes: 256 * 1024, reserveBytes: 128 * 1024 };
 
