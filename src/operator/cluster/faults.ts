@@ -8,6 +8,8 @@ import { isLeaving } from './wellness.ts';
 
 /** A server that starts anew, or makes its data directory, is silent for a while; then its silence is a fault. */
 const SILENCE_PATIENCE_MS = 30_000;
+/** A Secret that is applied together with the cluster may come after it. */
+const SECRETS_PATIENCE_MS = 10_000;
 /** pg_xact_status before it could report a transaction as finished that was still committing. */
 const SERVER_VERSION_MIN = 140_005;
 
@@ -16,7 +18,10 @@ export function problemsOf(observation: Observation): Problem[] {
   const { children, secrets, nowMs, cluster, applyProblem } = observation;
   const { pods, claims, statefulSets, events } = children;
   // One of ours that is not there is made in this very round.
-  const missed = [...secrets.values()].filter(({ origin, secret }) => origin === 'user' || secret !== undefined);
+  const isNew = nowMs - Date.parse(cluster.metadata.creationTimestamp ?? '') < SECRETS_PATIENCE_MS;
+  const missed = [...secrets.values()].filter(
+    ({ origin, secret }) => secret !== undefined || (origin === 'user' && !isNew),
+  );
   const findings = missed.map(({ finding }) => finding);
   const surroundings = diagnose({ pods, claims, statefulSets, events, secrets: findings, nowMs });
   const explained = new Set(surroundings.map(({ of }) => keyOf(of)));
@@ -63,8 +68,7 @@ function failureProblem(
   const { kind, message } = look.failure;
   const known = FAILURE_REASONS[kind];
   if (known !== undefined) return [{ of, object, reason: known[0], message: `${message}; ${known[1]}` }];
-  if (nowMs - look.sinceMs < SILENCE_PATIENCE_MS) return [];
-  // The setup makes the database where it may; one that is still missing after that is a person's business.
+  if (nowMs - (kind === 'missing-database' ? look.kindSinceMs : look.sinceMs) < SILENCE_PATIENCE_MS) return [];
   if (kind === 'missing-database') return [{ of, object, reason: 'DatabaseMissing', message }];
   return [{ of, object, reason: of.kind === 'shard' ? 'ShardNotAnswering' : 'ProxyNotAnswering', message }];
 }
@@ -76,10 +80,16 @@ function shardProblems({ cluster, nowMs }: Observation, shard: ShardObservation)
   const object =
     kind === 'external' ? { kind: 'ExternalShard', name } : { kind: 'Pod', name: pod?.metadata.name ?? '' };
   const tell = (reason: ProblemReason, message: string): Problem => ({ of, object, reason, message });
-  const problems = kind === 'external' || pod !== undefined ? failureProblem(look, of, object, nowMs) : [];
+  const asked = kind === 'external' || pod !== undefined;
+  const problems = asked && !isToBeMade(look, setup, cluster) ? failureProblem(look, of, object, nowMs) : [];
   if (setup.kind === 'done') problems.push(...setup.problems.map(({ message }) => tell('SetupIncomplete', message)));
   if (look.kind !== 'seen') return problems;
   return [...problems, ...serverProblems(shard, look.facts, cluster.spec).map((each) => tell(...each))];
+}
+
+/** The setup makes the database where it may; one that is still missing after that is a person's business. */
+function isToBeMade(look: Look<unknown>, setup: ShardObservation['setup'], { spec }: Observation['cluster']): boolean {
+  return look.kind === 'failed' && look.failure.kind === 'missing-database' && setup.kind === 'due' && !spec.paused;
 }
 
 function serverProblems(

@@ -9,11 +9,12 @@ import type { Job, Pod, Secret, StatefulSet } from './kinds.ts';
 /** The last look at something that is asked beside the workers. */
 export type Look<T> =
   | { readonly kind: 'seen'; readonly atMs: number; readonly facts: T }
-  /** `sinceMs`: the first of the failures in a row. `last`: the newest answer there ever was in this process. */
+  /** `sinceMs`: the first of the failures in a row; `kindSinceMs`: of those that are of this kind. `last`: the newest answer there ever was in this process. */
   | {
       readonly kind: 'failed';
       readonly atMs: number;
       readonly sinceMs: number;
+      readonly kindSinceMs: number;
       readonly failure: SqlFailure;
       readonly last: { readonly atMs: number; readonly facts: T } | undefined;
     }

@@ -191,7 +191,9 @@ export class Prober {
     const { look } = watch;
     const last =
       look.kind === 'seen' ? { atMs: look.atMs, facts: look.facts } : look.kind === 'failed' ? look.last : undefined;
-    return { kind: 'failed', atMs, sinceMs: watch.firstFailureMs, failure: asked.failure, last };
+    const same = look.kind === 'failed' && look.failure.kind === asked.failure.kind;
+    const since = { sinceMs: watch.firstFailureMs, kindSinceMs: same ? look.kindSinceMs : atMs };
+    return { kind: 'failed', atMs, ...since, failure: asked.failure, last };
   }
 }
 

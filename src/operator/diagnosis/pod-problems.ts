@@ -7,6 +7,8 @@ import { warningsAbout } from './recent-events.ts';
 
 /** Binding a volume or starting a node takes moments in which a pod is "unschedulable". */
 const SCHEDULING_PATIENCE_MS = 10_000;
+/** What a pod mounts is made just before it, and the kubelet's own copies are a moment behind. */
+const MOUNTING_PATIENCE_MS = 10_000;
 /** Beyond its grace period, which the deletionTimestamp includes. */
 const LEAVING_PATIENCE_MS = 30_000;
 
@@ -25,11 +27,12 @@ export function podProblems(
   const scheduling = schedulingProblem(pod, nowMs);
   if (scheduling !== undefined) return [scheduling];
   const { initContainerStatuses = [], containerStatuses = [] } = pod.status ?? {};
-  const containers = [...initContainerStatuses, ...containerStatuses].flatMap(
-    (status) => containerProblem(pod, status, component, nowMs) ?? [],
-  );
+  const isNew = isNewOnNode(pod, nowMs);
+  const containers = [...initContainerStatuses, ...containerStatuses]
+    .flatMap((status) => containerProblem(pod, status, component, nowMs) ?? [])
+    .filter(({ reason }) => !(isNew && (reason === 'SecretMissing' || reason === 'SecretIncomplete')));
   if (containers.length > 0) return containers;
-  const mount = mountProblem(pod, events, nowMs);
+  const mount = isNew ? undefined : mountProblem(pod, events, nowMs);
   return mount === undefined ? [] : [mount];
 }
 
@@ -80,6 +83,11 @@ function schedulingProblem(pod: PodObject, nowMs: number): Ending | undefined {
     reason: 'Unschedulable',
     message: `No node takes the pod: ${said}; add nodes, or lower what it asks for (resources, affinity, nodeSelector)`,
   };
+}
+
+function isNewOnNode(pod: PodObject, nowMs: number): boolean {
+  const scheduled = conditionOf(pod, 'PodScheduled')?.lastTransitionTime ?? pod.metadata.creationTimestamp;
+  return nowMs - Date.parse(scheduled ?? '') < MOUNTING_PATIENCE_MS;
 }
 
 function mountProblem(pod: PodObject, events: readonly EventObject[], nowMs: number): Ending | undefined {

@@ -79,6 +79,22 @@ describe('a prober', () => {
     prober.stop();
   });
 
+  it('says since when it fails in the same way: a server that comes up late has only just lacked its database', async () => {
+    const { clock, says, prober, settle } = scene();
+    says.set('shard-0', async () => refused('shard-0'));
+    prober.aim('test/bank', aims(['shard-0']));
+    await settle();
+    await clock.pass(40_000);
+    const failure = { kind: 'missing-database', message: 'database "app" does not exist' } as const;
+    says.set('shard-0', async () => ({ kind: 'failed', failure }));
+    await clock.pass(3_000);
+    const look = prober.looksOf('test/bank').shards.get('shard-0');
+    if (look?.kind !== 'failed') throw new Error('it fails');
+    expect(look.atMs - look.sinceMs).toBeGreaterThan(40_000);
+    expect(look.atMs - look.kindSinceMs).toBeLessThan(3_000);
+    prober.stop();
+  });
+
   it("takes no pod's word for its successor's", async () => {
     const { says, prober, settle } = scene();
     prober.aim('test/bank', aims(['shard-0']));

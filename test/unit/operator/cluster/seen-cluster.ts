@@ -58,8 +58,10 @@ export const PROXY_FACTS: ProxyFacts = {
 
 export const seen = <T>(facts: T): Look<T> => ({ kind: 'seen', atMs: NOW_MS, facts });
 
-export function failed(kind: SqlFailure['kind'], message: string, forMs: number): Look<never> {
-  return { kind: 'failed', atMs: NOW_MS, sinceMs: NOW_MS - forMs, failure: { kind, message }, last: undefined };
+/** `kindForMs`: with this very kind of failure. */
+export function failed(kind: SqlFailure['kind'], message: string, forMs: number, kindForMs = forMs): Look<never> {
+  const since = { sinceMs: NOW_MS - forMs, kindSinceMs: NOW_MS - kindForMs };
+  return { kind: 'failed', atMs: NOW_MS, ...since, failure: { kind, message }, last: undefined };
 }
 
 const readyPod = (name: string) => ({

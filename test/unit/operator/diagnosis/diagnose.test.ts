@@ -268,6 +268,20 @@ describe('Secrets', () => {
     });
   });
 
+  it('and volumes that a pod has only just asked for are on their way', () => {
+    const event = warning('Pod', 'bank-shard-1-0', 'pod-1', 'FailedMount', 'object "test"/"bank-tls" not registered');
+    const scheduled = (ms: number) => [{ type: 'PodScheduled', status: 'True', lastTransitionTime: ago(ms) }];
+    const pod = (ms: number) => shardPod({ ...waiting('ContainerCreating', ''), conditions: scheduled(ms) });
+    expect(told({ pods: [pod(9_000)], events: [event] })).toEqual([]);
+    expect(told({ pods: [pod(11_000)], events: [event] })).toHaveLength(1);
+    const secret = (ms: number) => ({
+      ...waiting('CreateContainerConfigError', 'secret "bank-superuser" not found'),
+      conditions: scheduled(ms),
+    });
+    expect(told({ pods: [shardPod(secret(9_000))] })).toEqual([]);
+    expect(one({ pods: [shardPod(secret(11_000))] })).toMatchObject({ reason: 'SecretMissing' });
+  });
+
   it('events of a former pod of the same name, and old ones, are left out', () => {
     const pod = shardPod(waiting('ContainerCreating', ''));
     const event = warning('Pod', 'bank-shard-1-0', 'pod-0', 'FailedMount', 'secret "x" not found');

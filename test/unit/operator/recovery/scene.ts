@@ -89,6 +89,7 @@ function shardAt({ left, foreign, silentShards, neverSeenShards, looksAtMs }: Sc
     kind: 'failed',
     atMs: nowMs,
     sinceMs: nowMs - 1_000,
+    kindSinceMs: nowMs - 1_000,
     failure: { kind: 'unreachable', message: `${name}: no answer` },
     last: seen,
   };
@@ -125,6 +126,7 @@ function proxyAt(ordinal: number, scene: ProxyScene, nowMs: number): ProxyObserv
     kind: 'failed',
     atMs: nowMs,
     sinceMs,
+    kindSinceMs: sinceMs,
     failure,
     last: undefined,
   });
