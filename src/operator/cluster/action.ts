@@ -32,9 +32,9 @@ export type CalmAction =
     }
   /** Database, roles, grants and extensions. */
   | { readonly kind: 'setUpShard'; readonly shard: string }
-  /** pg_reload_conf; proven by the next look. */
-  | { readonly kind: 'reloadShard'; readonly shard: string }
-  | { readonly kind: 'reloadProxy'; readonly proxy: string }
+  /** pg_reload_conf; proven by the next look. `configuration`: which one it is, so that it is told once. */
+  | { readonly kind: 'reloadShard'; readonly shard: string; readonly configuration: string }
+  | { readonly kind: 'reloadProxy'; readonly proxy: string; readonly configuration: string }
   | { readonly kind: 'drainProxy'; readonly proxy: string }
   | { readonly kind: 'resumeProxy'; readonly proxy: string };
 

@@ -45,7 +45,11 @@ export function rollOutProxyConfig(proxy: ProxyObservation, sha256: string | und
       : `${name} refuses its new configuration and goes on with the old one: ${configError}`;
   const waiting = [{ reason: configError === null ? 'ProxyReloading' : 'ConfigurationRefused', message }];
   const nudged = pod.metadata.annotations?.[ANNOTATIONS.reloadHash] === mark;
-  return { calm: [nudged ? { kind: 'reloadProxy', proxy: name } : nudge(pod, mark)], waiting, restart: undefined };
+  return {
+    calm: [nudged ? { kind: 'reloadProxy', proxy: name, configuration: mark } : nudge(pod, mark)],
+    waiting,
+    restart: undefined,
+  };
 }
 
 /** `parameters`: postgresql.conf as it is in the ConfigMap now. */
@@ -76,7 +80,7 @@ export function rollOutShardConfig(
     if (!certificateBehind) return DONE;
     // Until then it shows the certificate before, which ends, or whose CA is forgotten.
     return wait('ShardReloading', `${name} has not read its new certificate yet`, [
-      { kind: 'reloadShard', shard: name },
+      { kind: 'reloadShard', shard: name, configuration: 'certificate' },
     ]);
   }
   const names = [...reloadable.map((each) => each.name), ...pendingRestart].filter(
@@ -85,7 +89,8 @@ export function rollOutShardConfig(
   const message = `${name} has not read its new configuration yet${names.length === 0 ? '' : ` (${names.join(', ')})`}`;
   if (fileBehind === true) return wait('ShardReloading', message, []);
   // Which settings wait for a restart is only known once the file is read.
-  if (reloadable.length > 0) return wait('ShardReloading', message, [{ kind: 'reloadShard', shard: name }]);
+  if (reloadable.length > 0)
+    return wait('ShardReloading', message, [{ kind: 'reloadShard', shard: name, configuration: mark }]);
   return { ...DONE, restart: `${pendingRestart.join(', ')} wait for a restart of ${name}` };
 }
 

@@ -32,6 +32,8 @@ export interface PerformerOptions {
 export interface DoneNote {
   readonly reason: string;
   readonly note: string;
+  /** Of what is done until it works: told when it is another occasion than the last one of the same subject. */
+  readonly once?: { readonly subject: string; readonly occasion: string };
 }
 
 export interface Performed {
@@ -153,7 +155,9 @@ export class Performer {
         startTask(observation, action);
         if (action.kind !== 'setUpShard') {
           const [reason, words] = TOLD[action.kind];
-          onDone(observation, { reason, note: `${subjectOf(action)} ${words}` });
+          const subject = subjectOf(action);
+          const occasion = 'configuration' in action ? action.configuration : '';
+          onDone(observation, { reason, note: `${subject} ${words}`, once: { subject, occasion } });
         }
     }
   }

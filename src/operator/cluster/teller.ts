@@ -10,12 +10,16 @@ export class Teller {
   readonly #recorder: Pick<EventRecorder, 'record'>;
   /** Cluster key → what it was told already. */
   readonly #known = new Map<string, ReadonlySet<string>>();
+  /** Cluster key → subject → what was last said to be done to it, until all is settled. */
+  readonly #doing = new Map<string, Map<string, string>>();
 
   constructor(recorder: Pick<EventRecorder, 'record'>) {
     this.#recorder = recorder;
   }
 
-  done({ cluster }: Observation, { reason, note }: DoneNote): void {
+  done({ cluster }: Observation, { reason, note, once }: DoneNote): void {
+    if (once !== undefined && !this.#isNew(objectKey(cluster.metadata), once.subject, `${reason} ${once.occasion}`))
+      return;
     this.#record(cluster, { type: 'Normal', reason, action: 'Reconcile', note });
   }
 
@@ -39,11 +43,21 @@ export class Teller {
         this.#record(cluster, { type: 'Warning', reason, action: 'Reconcile', note });
     }
     this.#known.set(key, new Set(warnings.map(({ reason, note }) => `${reason}\n${note}`)));
+    if (plan.settled) this.#doing.delete(key);
     for (const occurrence of findings.occurrences) this.#record(cluster, occurrence);
   }
 
   forget(clusterKey: string): void {
     this.#known.delete(clusterKey);
+    this.#doing.delete(clusterKey);
+  }
+
+  #isNew(key: string, subject: string, said: string): boolean {
+    const doing = this.#doing.get(key) ?? new Map<string, string>();
+    this.#doing.set(key, doing);
+    const before = doing.get(subject);
+    doing.set(subject, said);
+    return before !== said;
   }
 
   #record(

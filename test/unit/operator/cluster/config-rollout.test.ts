@@ -20,7 +20,7 @@ function shardWith(facts: Partial<ShardFacts>) {
 describe('a shard whose certificate was exchanged', () => {
   it('is reloaded, not restarted, and says what it waits for', () => {
     expect(rollOutShardConfig(shardWith({ certificateBehind: true }), PARAMETERS)).toEqual({
-      calm: [{ kind: 'reloadShard', shard: 'shard-0' }],
+      calm: [{ kind: 'reloadShard', shard: 'shard-0', configuration: 'certificate' }],
       waiting: [{ reason: 'ShardReloading', message: 'shard-0 has not read its new certificate yet' }],
       restart: undefined,
     });
