@@ -52,7 +52,9 @@ describe('a shard whose volume is full', () => {
     const ask = async (sql: string) => {
       const client = new pg.Client({ connectionString: server.url() });
       await client.connect();
-      return (await client.query(sql).finally(() => client.end())).rows;
+      const { rows } = await client.query(sql);
+      await client.end();
+      return rows;
     };
     await ask('CREATE TABLE accounts (id bigint PRIMARY KEY); INSERT INTO accounts VALUES (7)');
     const { bavail, bsize } = statfsSync(volume);
