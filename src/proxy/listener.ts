@@ -12,6 +12,7 @@ import type { AdminSession } from './admin/admin-session.ts';
 import type { Backends } from './backends.ts';
 import type { ClientEncryption } from './client-encryption.ts';
 import { ClientKeys } from './client-keys.ts';
+import { endSession } from './end-session.ts';
 import { Login } from './login.ts';
 
 /** What logins are judged by; a reload replaces it as a whole, and a login keeps what it began with. */
@@ -113,7 +114,7 @@ export class Listener {
 
   /** Ends every session that is still there; commits in progress go on to their end. */
   terminate(): void {
-    for (const session of this.keys.sessions()) session.terminate(shuttingDown);
+    for (const session of this.keys.sessions()) endSession(session, shuttingDown);
     for (const admin of this.#admins) admin.end(shuttingDown);
     for (const socket of this.#sockets) socket.destroySoon();
   }

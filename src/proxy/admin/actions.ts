@@ -1,5 +1,6 @@
 // What each command of the admin database does, over the parts of a running proxy.
 import { SQLSTATE, sqlError } from '../../protocol/sql-error.ts';
+import { endSession } from '../end-session.ts';
 import type { Reload } from '../reload.ts';
 import { type CommandActions, refused } from './admin-desk.ts';
 import type { AdminAnswer, AdminRow } from './answer.ts';
@@ -57,7 +58,7 @@ export function commandActions(actors: Actors): CommandActions {
       const known = keys.clients().get(Number(client));
       if (known === undefined) return refused('undefinedObject', `there is no client ${client}`, 'See SHOW CLIENTS.');
       known.session.cancel();
-      known.session.terminate(killed);
+      endSession(known.session, killed);
       return { kind: 'done', tag: 'KILL' };
     },
   };
