@@ -4,7 +4,7 @@ import type { Observation } from '../cluster/observation.ts';
 import { unseenShards } from './instances.ts';
 import type { HeldFinding, InstanceFinding, RecoveryCondition } from './types.ts';
 
-/** A lost log stays in sight for so long after it was noticed, even if nothing of it was in doubt. */
+/** A lost log stays in sight for so long after it was noticed, and until nothing that it may have decided is unfinished. */
 const WAL_LOST_SHOWN_MS = 3_600_000;
 const NAMED_MAX = 5;
 
@@ -38,7 +38,8 @@ export function conditionsOf(
   held: readonly HeldFinding[],
 ): RecoveryCondition[] {
   const inDoubt = inDoubtCondition(observation, findings, held);
-  const walLost = walLostCondition(observation, findings);
+  const isUnfinished = inDoubt.status !== 'False' || held.length > 0;
+  const walLost = walLostCondition(observation, findings, isUnfinished);
   return [healthyCondition(observation, findings, inDoubt, walLost), inDoubt, walLost];
 }
 
@@ -95,20 +96,57 @@ function heldSentence(held: readonly HeldFinding[]): string[] {
   return [`For you to decide (kubectl atomshard resolve): ${asked.slice(0, NAMED_MAX).join(', ')}${more}.`];
 }
 
-function walLostCondition({ cluster, nowMs }: Observation, findings: readonly InstanceFinding[]): RecoveryCondition {
+/**
+ *   noticed ──▶ True ──an hour, every transaction ended, recovery at rest──▶ False, Recovered (which stays)
+ *
+ * Since when is only in the status, so that an operator after this one comes to the same end.
+ */
+function walLostCondition(
+  observation: Observation,
+  findings: readonly InstanceFinding[],
+  isUnfinished: boolean,
+): RecoveryCondition {
   const type = 'WalLost';
   const lost = findings.filter(({ walLost }) => walLost !== null);
-  if (lost.length > 0) {
-    const message = lost.map(({ instance, walLost }) => lostSentence(instance, walLost)).join(' ');
-    return { type, status: 'True', reason: 'VolumeReplaced', message };
+  const before = writtenWalLost(observation);
+  if (lost.length === 0 && before?.status !== 'True') {
+    const known = { reason: 'AllLogsKnown', message: 'Every proxy has the log that it had before.' };
+    const { reason, message } = before?.reason === 'Recovered' ? before : known;
+    return { type, status: 'False', reason, message };
   }
-  const before = cluster.status?.conditions?.find((condition) => condition.type === type);
-  // Noticed by an operator before this one; the status alone remembers it.
-  if (before?.status === 'True' && nowMs - Date.parse(before.lastTransitionTime) < WAL_LOST_SHOWN_MS) {
-    return { type, status: 'True', reason: before.reason, message: before.message };
+  const isAtRest = (lost.length > 0 ? lost : findings).every(({ state }) => ['present', 'gone'].includes(state.kind));
+  if (!isUnfinished && isAtRest && observation.nowMs >= walLostShownUntilMs(observation)) {
+    const names = lost.map(({ instance, walLost }) => `The log ${walLost?.before} of ${instance} was lost`);
+    const what = names.length === 0 ? 'A log was lost' : names.join('; ');
+    return { type, status: 'False', reason: 'Recovered', message: `${what}. Every transaction of it has ended.` };
   }
-  return { type, status: 'False', reason: 'AllLogsKnown', message: 'Every proxy has the log that it had before.' };
+  // Noticed by an operator before this one: the status alone remembers it.
+  if (lost.length === 0) return { type, status: 'True', reason: before?.reason ?? '', message: before?.message ?? '' };
+  const sentences = lost.map(({ instance, walLost }) => lostSentence(instance, walLost));
+  return { type, status: 'True', reason: 'VolumeReplaced', message: [...sentences, WAL_LOST_ENDS].join(' ') };
 }
+
+const WAL_LOST_ENDS =
+  'This is shown until no transaction is in doubt or held, an hour after it began at the earliest; then the reason is Recovered.';
+
+/** Whether a lost log is in sight, and when it may be over, which nothing else wakes anybody for. */
+export function lostLogsShown(
+  observation: Observation,
+  conditions: readonly RecoveryCondition[],
+): { readonly shown: boolean; readonly againAtMs: readonly number[] } {
+  const shown = conditions.some(({ type, status }) => type === 'WalLost' && status === 'True');
+  // Later than that it ends with what is in doubt, which wakes everybody.
+  const atMs = walLostShownUntilMs(observation);
+  return { shown, againAtMs: shown && atMs > observation.nowMs ? [atMs] : [] };
+}
+
+function walLostShownUntilMs(observation: Observation): number {
+  const before = writtenWalLost(observation);
+  const sinceMs = before?.status === 'True' ? Date.parse(before.lastTransitionTime) : observation.nowMs;
+  return sinceMs + WAL_LOST_SHOWN_MS;
+}
+
+const writtenWalLost = ({ cluster }: Observation) => cluster.status?.conditions?.find(({ type }) => type === 'WalLost');
 
 function lostSentence(instance: string, walLost: InstanceFinding['walLost']): string {
   const now = walLost?.now == null ? 'its volume is gone' : `it has the new log ${walLost.now}`;

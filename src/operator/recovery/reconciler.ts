@@ -9,6 +9,7 @@ import type { Observation } from '../cluster/observation.ts';
 import { proxyTarget } from '../cluster/targets.ts';
 import { isKubeError } from '../kube/kube-error.ts';
 import { objectKey } from '../kube/resource.ts';
+import { lostLogsShown } from './conditions.ts';
 import { findingsOf, type JudgedInstance, ownPass } from './findings.ts';
 import { type AskHeld, askHeld } from './held-rows.ts';
 import { InstanceMemory } from './instance-memory.ts';
@@ -98,8 +99,12 @@ export class RecoveryReconciler {
       return { sight, state, walLost: own.walLost, held: own.held, pass: own.pass };
     });
     this.#attendRequests(key, memory, judged, context);
-    const nextStepInMs = nextAtMs.length === 0 ? null : Math.max(0, Math.min(...nextAtMs) - observation.nowMs);
     const findings = findingsOf(observation, judged);
+    const lost = lostLogsShown(observation, findings.conditions);
+    nextAtMs.push(...lost.againAtMs);
+    // The status remembers one that is over.
+    if (!lost.shown) for (const own of memory.instances.values()) own.walLost = null;
+    const nextStepInMs = nextAtMs.length === 0 ? null : Math.max(0, Math.min(...nextAtMs) - observation.nowMs);
     this.tally.found(key, findings);
     return { ...findings, occurrences: memory.occurrences.splice(0), nextStepInMs };
   }

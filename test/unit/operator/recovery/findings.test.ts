@@ -93,24 +93,61 @@ describe('conditions', () => {
     expect(condition(found, 'TwoPhaseHealthy')).toMatchObject({ status: 'False', reason: 'Disabled' });
   });
 
-  it('a lost log is shown with both identities, and for an hour after the operator that noticed is gone', () => {
+  describe('a lost log', () => {
     const walLost = { before: WAL_ID, now: 'b'.repeat(32) };
-    const found = find({}, { 'proxy-0': { walLost } });
-    const { status, message } = condition(found, 'WalLost');
-    expect(status).toBe('True');
-    expect(message).toContain(`The log ${WAL_ID} of proxy-0 is lost: it has the new log ${walLost.now}.`);
-    const written = (ageMs: number) => ({
+    const written = (ageMs: number, more: object = {}) => ({
       status: {
         conditions: [
           {
             ...({ type: 'WalLost', status: 'True', reason: 'VolumeReplaced', message: 'as it was' } as const),
             lastTransitionTime: new Date(NOW_MS - ageMs).toISOString(),
+            ...more,
           },
         ],
       },
     });
-    expect(condition(find(written(3_599_000)), 'WalLost')).toMatchObject({ status: 'True', message: 'as it was' });
-    expect(condition(find(written(3_600_000)), 'WalLost').status).toBe('False');
+    const HOUR_MS = 3_600_000;
+
+    it('is shown with both identities and what ends that, for an hour, also by the next operator', () => {
+      const { status, message } = condition(find({}, { 'proxy-0': { walLost } }), 'WalLost');
+      expect(status).toBe('True');
+      expect(message).toContain(`The log ${WAL_ID} of proxy-0 is lost: it has the new log ${walLost.now}.`);
+      expect(message).toContain('an hour after it began at the earliest');
+      expect(condition(find(written(HOUR_MS - 1_000)), 'WalLost')).toMatchObject({
+        status: 'True',
+        message: 'as it was',
+      });
+    });
+
+    it('is over when every transaction has ended, which it goes on to say', () => {
+      const over = condition(find(written(HOUR_MS), { 'proxy-0': { walLost } }), 'WalLost');
+      expect(over).toMatchObject({ status: 'False', reason: 'Recovered' });
+      expect(over.message).toContain(`The log ${WAL_ID} of proxy-0 was lost`);
+      expect(condition(find(written(HOUR_MS)), 'WalLost')).toMatchObject({ status: 'False', reason: 'Recovered' });
+      const kept = written(HOUR_MS, over);
+      expect(condition(find(kept), 'WalLost')).toEqual(over);
+      expect(condition(find(kept), 'TwoPhaseHealthy').status).toBe('True');
+    });
+
+    it('is not over, however old, while anything is in doubt or held, a shard is not seen, or recovery goes on', () => {
+      const told = { 'proxy-0': { walLost } };
+      const old = written(10 * HOUR_MS);
+      const held = [{ transaction: 'k3x9q:proxy-0.1789.4', reason: 'lost-the-rest', askHuman: true, participants: [] }];
+      const acting: InstanceState = { kind: 'acting', step: 'resolving' };
+      const cases = [
+        find({ ...old, left: { 'shard-0': [run('proxy-0', 1, 60_000)] } }, told),
+        find({ ...old, silentShards: ['shard-1'] }, told),
+        find(old, { 'proxy-0': { walLost, held } }),
+        find(old, { 'proxy-0': { walLost, state: acting } }),
+        find({ ...old, left: { 'shard-0': [run('proxy-0', 1, 60_000)] } }),
+      ];
+      for (const found of cases) expect(condition(found, 'WalLost').status).toBe('True');
+    });
+
+    it('that is lost anew after that is shown anew', () => {
+      const over = written(HOUR_MS, { status: 'False', reason: 'Recovered', message: 'another' });
+      expect(condition(find(over, { 'proxy-0': { walLost } }), 'WalLost').status).toBe('True');
+    });
   });
 
   it('foreign prepared transactions are counted, told and no reason to be unhealthy', () => {

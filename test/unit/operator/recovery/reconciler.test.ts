@@ -2,6 +2,7 @@
 import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../../../src/kernel/clock.ts';
+import type { StatusCondition } from '../../../../src/operator/api/sharded-cluster.generated.ts';
 import { timeText } from '../../../../src/operator/cluster/status-rows.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
 import type { KubeObject } from '../../../../src/operator/kube/resource.ts';
@@ -315,6 +316,27 @@ describe('a proxy that is back', () => {
     expect(again.instances[0]?.walLost).toEqual({ before: WAL_ID, now });
     expect(reasons(found)).toEqual(['WalLost']);
     expect(reasons(again)).toEqual([]);
+  });
+
+  it('with another log is told of until an hour has passed, asks to be looked at then, and not again', () => {
+    const facts = { walId: 'b'.repeat(32), epoch: 1_800_000 };
+    const walLost = (found: RecoveryFindings) => found.conditions.find(({ type }) => type === 'WalLost');
+    const proxies = { 0: { facts } };
+    const first = step({ status: { proxies: [{ name: 'bank-proxy-0', walId: WAL_ID, epoch: EPOCH }] }, proxies });
+    expect(first.nextStepInMs).toBe(3_600_000);
+    let before = { ...walLost(first), lastTransitionTime: timeText(NOW_MS) } as StatusCondition;
+    const later = (ms: number) => {
+      const written = { proxies: [{ name: 'bank-proxy-0', ...facts }], conditions: [before] };
+      return step({ status: written, proxies, nowMs: NOW_MS + ms });
+    };
+    expect(later(1_800_000)).toMatchObject({ nextStepInMs: 1_800_000 });
+    const ended = later(3_600_000);
+    expect(walLost(ended)).toMatchObject({ status: 'False', reason: 'Recovered' });
+    expect(ended.nextStepInMs).toBeNull();
+    before = { ...walLost(ended), lastTransitionTime: timeText(NOW_MS + 3_600_000) } as StatusCondition;
+    const after = later(3_601_000);
+    expect(walLost(after)).toEqual(walLost(ended));
+    expect(reasons(after)).toEqual([]);
   });
 
   it('within the grace period is left to itself', () => {
