@@ -14,7 +14,7 @@ import type { EvidenceReport } from '../../transaction/evidence-lines.ts';
 import { parseGid, transactionKey } from '../../transaction/gid.ts';
 import { positionOf } from '../../transaction/log-evidence.ts';
 import { DumpedLog } from './dumped-log.ts';
-import { type OperatorPass, passFor } from './pass.ts';
+import { mergePasses, type OperatorPass, passFor } from './pass.ts';
 import type { ActingStep, BlockedReason } from './types.ts';
 
 export interface RunWish {
@@ -55,14 +55,16 @@ const READS_MAX = 3;
 /** Runs it once. Rejects only when reading the log does (the API server). */
 export async function recoverInstance(wish: RunWish, deps: RunDeps): Promise<RunOutcome> {
   const unasked = new Set<string>();
+  let before: Extract<RunOutcome, { kind: 'passed' }> | undefined;
   for (let read = 1; ; read += 1) {
     deps.onStep('reading the log');
     const ids = new Set([...(await preparedIds(wish, deps.probes)), ...unasked]);
     const found = wish.hasLog ? await ask(wish, deps, [...ids].toSorted()) : LOST;
-    if (found.kind === 'blocked') return found;
+    // What was done before, e.g. until the owner came back, is told all the same.
+    if (found.kind === 'blocked') return before ?? found;
     const { log } = found;
     if (log.status === 'lost' || log.status === 'empty') {
-      if (wish.mayLive !== null) return blocked('owner-alive', wish.mayLive);
+      if (wish.mayLive !== null) return before ?? blocked('owner-alive', wish.mayLive);
     }
     await deps.controlPoint('operator.recovery.dumped');
     // A crash here: nothing was touched, and the Job still has the answer.
@@ -74,9 +76,11 @@ export async function recoverInstance(wish: RunWish, deps: RunDeps): Promise<Run
       await deps.controlPoint(name, participant);
     };
     // A crash inside leaves branches that ended as the log says and branches that are prepared: the same evidence again.
-    const pass = await passFor(dead, { ...deps, log: dumped, controlPoint });
+    const now = await passFor(dead, { ...deps, log: dumped, controlPoint });
+    // A crash here: everything is ended and nobody has told it; the next operator finds nothing left to tell of.
     await deps.controlPoint('operator.recovery.resolved');
-    if (dumped.unasked.size === 0 || read === READS_MAX) return { kind: 'passed', pass, log };
+    before = { kind: 'passed', pass: before === undefined ? now : mergePasses(before.pass, now), log };
+    if (dumped.unasked.size === 0 || read === READS_MAX) return before;
     for (const id of dumped.unasked) unasked.add(id);
   }
 }

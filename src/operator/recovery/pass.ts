@@ -41,14 +41,18 @@ export async function passFor(dead: DeadInstance, deps: PassDeps): Promise<Opera
   let pass = await round(dead, deps);
   for (let done = 1; done < ROUNDS_MAX && mayMove(pass.report) && deps.log.unasked.size === 0; done += 1) {
     await deps.clock.sleep(ROUND_PAUSE_MS);
-    const next = await round(dead, deps);
-    pass = {
-      report: mergeReports(pass.report, next.report),
-      committed: [...pass.committed, ...next.committed],
-      rolledBack: [...pass.rolledBack, ...next.rolledBack],
-    };
+    pass = mergePasses(pass, await round(dead, deps));
   }
   return pass;
+}
+
+/** What was done adds up, what is left is what the later one saw. */
+export function mergePasses(earlier: OperatorPass, later: OperatorPass): OperatorPass {
+  return {
+    report: mergeReports(earlier.report, later.report),
+    committed: [...earlier.committed, ...later.committed],
+    rolledBack: [...earlier.rolledBack, ...later.rolledBack],
+  };
 }
 
 async function round({ cluster, instance, epoch }: DeadInstance, deps: PassDeps): Promise<OperatorPass> {

@@ -1,0 +1,83 @@
+// One run for a dead proxy: what it counts, and that nothing is touched before the log's lock has shown that the owner is dead.
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../../src/kernel/clock.ts';
+import { type RunDeps, type RunOutcome, recoverInstance } from '../../../../src/operator/recovery/instance-run.ts';
+import { renderTransactionId } from '../../../../src/transaction/gid.ts';
+import type { LogEvidence } from '../../../../src/transaction/log-evidence.ts';
+import { PretendWorld } from '../../../support/pretend-world.ts';
+import { EPOCH } from '../../../support/told-log.ts';
+
+const WISH = { clusterId: 'k3x9q', instance: 'proxy-0', epochSeen: EPOCH - 1, hasLog: true, mayLive: null } as const;
+
+interface Course {
+  /** Between two rounds of a pass. */
+  readonly meanwhile?: () => void;
+  readonly isLocked?: () => boolean;
+}
+
+function runIn(world: PretendWorld, { meanwhile = () => undefined, isLocked = () => false }: Course = {}) {
+  const happened: string[] = [];
+  const deps: RunDeps = {
+    probes: new Map(world.shards.map((shard) => [shard.name, shard.probe((what) => void happened.push(what))])),
+    readLog: async (ids) => {
+      happened.push(`log ${ids.join()}`);
+      if (isLocked()) return { kind: 'locked', holder: 'the proxy' };
+      const words = new Map<string, LogEvidence>(await world.log.lookup(new Set(ids)));
+      const log = { status: 'whole', walId: 'told', epoch: EPOCH - 1, firstEpoch: 1000, problems: [] } as const;
+      return { kind: 'read', dump: { ...log, live: [...world.log.live()], words }, lastHolder: null };
+    },
+    clock: { ...systemClock, sleep: async () => meanwhile() },
+    controlPoint: () => undefined,
+    onStep: () => undefined,
+  };
+  return { happened, run: (): Promise<RunOutcome> => recoverInstance(WISH, deps) };
+}
+
+describe('a run', () => {
+  it('counts all that it ended, also before something surfaced that its log had not been asked about', async () => {
+    const world = new PretendWorld(3);
+    const ended = world.layOut({ 0: 'prepared', 1: 'prepared' });
+    const busy = world.layOut({ 1: 'prepared', 2: 'prepared' });
+    world.shard(2).busy = 1;
+    const late: string[] = [];
+    const meanwhile = () => {
+      if (late.length === 0) late.push(renderTransactionId(world.layOut({ 0: 'prepared', 1: 'prepared' }).transaction));
+    };
+    const { happened, run } = runIn(world, { meanwhile });
+    const outcome = await run();
+    if (outcome.kind !== 'passed') throw new Error(outcome.message);
+    expect(happened.filter((what) => what.startsWith('log'))).toHaveLength(2);
+    const all = [...[ended, busy].map(({ transaction }) => renderTransactionId(transaction)), ...late];
+    expect(outcome.pass.rolledBack.toSorted()).toEqual(all.toSorted());
+    expect(outcome.pass.report).toMatchObject({ rolledBack: 3, waiting: 0 });
+  });
+
+  it('tells what it ended although the owner came back before all was', async () => {
+    const world = new PretendWorld(3);
+    const ended = world.layOut({ 0: 'prepared', 1: 'prepared' });
+    world.layOut({ 1: 'prepared', 2: 'prepared' });
+    world.shard(2).busy = 1;
+    let isBack = false;
+    const { run } = runIn(world, {
+      meanwhile: () => {
+        if (!isBack) world.layOut({ 0: 'prepared', 1: 'prepared' });
+        isBack = true;
+      },
+      isLocked: () => isBack,
+    });
+    const outcome = await run();
+    if (outcome.kind !== 'passed') throw new Error(outcome.message);
+    expect(outcome.pass.rolledBack).toEqual([renderTransactionId(ended.transaction)]);
+  });
+
+  it('reads the log under its lock before the first connection is ended', async () => {
+    const world = new PretendWorld(2);
+    world.layOut({ 0: 'prepared', 1: 'working' });
+    const { happened, run } = runIn(world);
+    await run();
+    const read = happened.findIndex((what) => what.startsWith('log'));
+    const fenced = happened.findIndex((what) => what.endsWith('fence'));
+    expect(read).toBeGreaterThan(0);
+    expect(fenced).toBeGreaterThan(read);
+  });
+});
