@@ -3,6 +3,7 @@ import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { Clock } from '../kernel/clock.ts';
+import { DeadlineError, withinDeadline } from '../kernel/deadline.ts';
 import type { SqlError } from '../protocol/sql-error.ts';
 import type { CommandReply } from '../shard/branch-link.ts';
 import { type EncryptedTls, encryptedTls, type ShardTls, tlsFailure, tlsOptionsOf } from '../shard/tls.ts';
@@ -109,7 +110,7 @@ export class ProbeConnection {
         rowMode: 'array',
         ...(values.length > 0 ? { values: [...values] } : {}),
       });
-      const result = await this.#within(query, this.#deadlines.commandTimeoutMs);
+      const result = await withinDeadline(this.#clock, this.#deadlines.commandTimeoutMs, query);
       return { kind: 'complete', tag, notices, rows: result.rows as (string | null)[][] };
     } catch (error) {
       return this.#failed(client, error);
@@ -141,7 +142,7 @@ export class ProbeConnection {
     let client: pg.Client | null = null;
     try {
       client = this.#newClient();
-      await this.#within(client.connect(), this.#deadlines.connectTimeoutMs);
+      await withinDeadline(this.#clock, this.#deadlines.connectTimeoutMs, client.connect());
     } catch (error) {
       if (client !== null) this.#drop(client);
       if (UNBINDABLE.test(messageOf(error))) this.#bindable = false;
@@ -198,25 +199,6 @@ export class ProbeConnection {
     if (this.#client === client) this.#client = null;
     wireOf(client).stream.destroy();
   }
-
-  async #within<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
-    const finished = new AbortController();
-    const deadline = this.#clock.sleep(deadlineMs, finished.signal).then(() => {
-      throw new DeadlineError(`no answer within ${deadlineMs} ms`);
-    });
-    // Whichever loses the race may still fail later, and nobody listens any more.
-    deadline.catch(() => undefined);
-    work.catch(() => undefined);
-    try {
-      return await Promise.race([work, deadline]);
-    } finally {
-      finished.abort();
-    }
-  }
-}
-
-class DeadlineError extends Error {
-  override readonly name = 'DeadlineError';
 }
 
 function connectFailure(error: unknown, tls: EncryptedTls | undefined): string {

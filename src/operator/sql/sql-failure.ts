@@ -1,11 +1,7 @@
 // What an error of the driver means: which kind of failure it is and how to say it to a person. Pure.
 import pg from 'pg';
+import { DeadlineError } from '../../kernel/deadline.ts';
 import type { SqlFailure, SqlFailureKind } from './facts.ts';
-
-/** No answer in time; the statement may still be running over there. */
-export class DeadlineError extends Error {
-  override readonly name = 'DeadlineError';
-}
 
 /** SQLSTATEs (or their classes) that say more than "refused". */
 const KIND_OF_CODE: readonly (readonly [prefix: string, kind: SqlFailureKind])[] = [

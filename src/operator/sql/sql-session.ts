@@ -4,8 +4,9 @@ import type { Socket } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import pg from 'pg';
 import type { Clock } from '../../kernel/clock.ts';
+import { withinDeadline } from '../../kernel/deadline.ts';
 import type { Asked, SqlTarget, SqlTls } from './facts.ts';
-import { DeadlineError, failureOf } from './sql-failure.ts';
+import { failureOf } from './sql-failure.ts';
 
 export interface SqlDeadlines {
   /** TCP, TLS and SCRAM together. */
@@ -81,7 +82,7 @@ export class SqlSession {
         rowMode: 'array',
         ...(values.length > 0 ? { values: [...values] } : {}),
       });
-      const result = await this.#within(query, this.#deadlines.statementTimeoutMs);
+      const result = await withinDeadline(this.#clock, this.#deadlines.statementTimeoutMs, query);
       const last = Array.isArray(result) ? result.at(-1) : result;
       const columns = ((last?.fields ?? []) as pg.FieldDef[]).map((field) => field.name);
       return { kind: 'answer', value: { columns, rows: (last?.rows ?? []) as Rows } };
@@ -115,7 +116,7 @@ export class SqlSession {
     client.on('error', gone);
     client.on('end', gone);
     this.#client = client;
-    await this.#within(client.connect(), this.#deadlines.connectTimeoutMs);
+    await withinDeadline(this.#clock, this.#deadlines.connectTimeoutMs, client.connect());
     return client;
   }
 
@@ -124,21 +125,6 @@ export class SqlSession {
     if (client === undefined) return;
     if (this.#client === client) this.#client = undefined;
     socketOf(client).destroy();
-  }
-
-  async #within<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
-    const finished = new AbortController();
-    const deadline = this.#clock.sleep(deadlineMs, finished.signal).then(() => {
-      throw new DeadlineError(`no answer within ${deadlineMs} ms`);
-    });
-    // Whichever loses the race may still fail later, and nobody listens any more.
-    deadline.catch(() => undefined);
-    work.catch(() => undefined);
-    try {
-      return await Promise.race([work, deadline]);
-    } finally {
-      finished.abort();
-    }
   }
 }
 

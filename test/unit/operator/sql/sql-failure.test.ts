@@ -1,7 +1,8 @@
 // Which kind of failure an error of the driver is.
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { DeadlineError, failureOf } from '../../../../src/operator/sql/sql-failure.ts';
+import { DeadlineError } from '../../../../src/kernel/deadline.ts';
+import { failureOf } from '../../../../src/operator/sql/sql-failure.ts';
 
 function fromServer(code: string, message = 'said so'): pg.DatabaseError {
   const error = new pg.DatabaseError(message, 0, 'error');
