@@ -3,6 +3,7 @@
 import type { SqlError } from '../protocol/sql-error.ts';
 import type { ServerConnection } from '../shard/connection.ts';
 import { type Deadlock, errorOfVictim } from './deadlock-error.ts';
+import type { Riders } from './dispatch.ts';
 import { TransactionJournal } from './journal.ts';
 import { leaseConnection, returnConnection } from './lease.ts';
 import type { RunningTransaction, TransactionBackend } from './running-transactions.ts';
@@ -18,8 +19,8 @@ export interface SessionBranch {
   /** The question for the xid that is on its way, and how many writes it stands behind. */
   asking: Promise<void> | undefined;
   askedAtWrites: number;
-  /** A portal is suspended here; a simple Query would close it. */
-  portalOpen: boolean;
+  /** The BEGIN that the unit which is sent next carries; undefined once it was sent. */
+  begin: string | undefined;
 }
 
 /**
@@ -131,8 +132,11 @@ export class ClientTransaction implements RunningTransaction {
     if (this.#state === 'failed') this.#state = 'open';
   }
 
-  /** The branch on `shard`; a new one has BEGIN and the journal queued in front of whatever is sent next. */
-  async join(shard: number): Promise<SessionBranch | SqlError> {
+  /**
+   * The branch on `shard`; a new one has BEGIN and the journal queued in front of whatever is sent next. With `carried`
+   * the caller sends a unit at once, with what `riders` gives, and BEGIN is in that where it is all there is to say.
+   */
+  async join(shard: number, carried = false): Promise<SessionBranch | SqlError> {
     this.#step++;
     const present = this.branches.get(shard);
     if (present !== undefined) return present;
@@ -146,12 +150,16 @@ export class ClientTransaction implements RunningTransaction {
       xid: undefined,
       asking: undefined,
       askedAtWrites: 0,
-      portalOpen: false,
+      begin: undefined,
     };
     this.branches.set(shard, branch);
     this.#session.services.running.add(this);
-    const [begin, ...rest] = this.journal.replay();
-    void connection.command(begin ?? 'BEGIN').then((reply) => {
+    const [begin = 'BEGIN', ...rest] = this.journal.replay();
+    if (carried && rest.length === 0) {
+      branch.begin = begin;
+      return branch;
+    }
+    void connection.command(begin).then((reply) => {
       // Without its block a statement behind it would commit alone; nothing may go on there.
       if (reply.kind === 'error') connection.destroy(`BEGIN failed: ${reply.error.message}`);
     });
@@ -160,15 +168,25 @@ export class ClientTransaction implements RunningTransaction {
     return branch;
   }
 
+  /** What the unit that is sent to this branch now carries for us; `writes`: wrote() is called after it was sent. */
+  riders(branch: SessionBranch, writes: boolean): Riders {
+    const { begin } = branch;
+    branch.begin = undefined;
+    if (!writes || !this.#needsXids || typeof branch.xid === 'string') return { begin, onXid: undefined };
+    const writesThen = branch.writes + 1;
+    branch.askedAtWrites = writesThen;
+    return { begin, onXid: (xid) => this.#learnXid(branch, xid, writesThen) };
+  }
+
   /**
-   * A statement that may write was sent on this branch: remember, and ask for the xid when two or more take part, or when
-   * the session's last transaction had it so: then the question leaves in the packet of the statement, not by itself later.
+   * A statement that may write was sent on this branch: remember, and ask for the xid where it is needed and no question
+   * rides with the statement.
    */
   wrote(branch: SessionBranch): void {
     branch.writes++;
     // "None assigned" was true before this write; believing it now would commit a writer without preparing it.
     if (branch.xid === null) branch.xid = undefined;
-    if (this.branches.size < 2 && !this.#session.expectsSeveralWriters) return;
+    if (!this.#needsXids) return;
     for (const each of this.branches.values()) if (each.writes > 0 && each.xid === undefined) this.#ask(each);
   }
 
@@ -184,17 +202,25 @@ export class ClientTransaction implements RunningTransaction {
     this.#session.services.running.remove(this);
   }
 
+  /** Two or more take part, or the session's last transaction had it so: then the first write asks already. */
+  get #needsXids(): boolean {
+    return this.branches.size >= 2 || this.#session.expectsSeveralWriters;
+  }
+
   #ask(branch: SessionBranch): void {
-    if (branch.askedAtWrites === branch.writes && branch.asking !== undefined) return;
-    if (branch.portalOpen) return;
-    const writesBefore = branch.writes;
-    branch.askedAtWrites = writesBefore;
-    const asking = branch.connection.askXid().then((reply) => {
-      const answer = reply.kind === 'complete' ? reply.rows[0]?.[0] : undefined;
-      if (typeof answer === 'string' || branch.writes === writesBefore) branch.xid = answer;
+    if (branch.askedAtWrites === branch.writes) return;
+    const writesThen = branch.writes;
+    branch.askedAtWrites = writesThen;
+    const asking = branch.connection.xidQuestion.ask().then((reply) => {
+      this.#learnXid(branch, reply.kind === 'complete' ? reply.rows[0]?.[0] : undefined, writesThen);
       if (branch.asking === asking) branch.asking = undefined;
     });
     branch.asking = asking;
+  }
+
+  /** An xid stays for the whole transaction; that there is none was only true of the writes that had been sent. */
+  #learnXid(branch: SessionBranch, xid: string | null | undefined, writesThen: number): void {
+    if (typeof xid === 'string' || branch.writes === writesThen) branch.xid = xid;
   }
 }
 

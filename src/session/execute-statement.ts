@@ -6,6 +6,7 @@ import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { BoundParameters, PlannedStatement, Route, RoutingError } from '../routing/plan.ts';
 import type { ClientTransaction } from './client-transaction.ts';
 import { cursorShards, rememberCursor } from './cursors.ts';
+import type { Dispatch } from './dispatch.ts';
 import { noSuchShard } from './lease.ts';
 import type { MergeRule } from './merge.ts';
 import { showsOwn } from './own-commands.ts';
@@ -13,7 +14,7 @@ import { noteSchemaChange, schemaRefusal } from './schema-watch.ts';
 import { executeSessionCommand } from './session-commands.ts';
 import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { runSetConfig } from './set-config.ts';
-import { type Dispatch, runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
+import { runAlone, runInside, runInsideOnMany, runOnMany } from './statement-runner.ts';
 import {
   beginBlock,
   commitBlock,

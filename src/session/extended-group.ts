@@ -5,14 +5,20 @@
 import { renameBind } from '../protocol/client-message-rewriter.ts';
 import * as message from '../protocol/client-message-writer.ts';
 import { BIND_COMPLETE, PARSE_COMPLETE } from '../protocol/server-message.ts';
+import { readDataRow } from '../protocol/server-message-reader.ts';
 import type { ServerConnection } from '../shard/connection.ts';
+import { ASK_XID, PREPARE_XID_QUESTION } from '../shard/xid-question.ts';
 import { connectionMemory } from './connection-memory.ts';
+import type { Dispatch } from './dispatch.ts';
 import { CLOSE, EXECUTE, type ScriptStep } from './relay.ts';
 import { rememberShape } from './result-shape.ts';
 import { type Correction, correctionFor, withoutPosition } from './rewritten-text.ts';
 import type { ClientStatement } from './session-state.ts';
 import { type StatementNames, sentText } from './statement-names.ts';
-import type { Dispatch } from './statement-runner.ts';
+
+const BIND_UNNAMED = message.bind({});
+const EXECUTE_UNNAMED = message.execute();
+const HIDDEN_EXECUTE: ScriptStep = { kind: 'execute', hidden: true };
 
 /** Statements that stay prepared on one server connection; the one unused for longest is closed first. */
 const PREPARED_PER_CONNECTION_MAX = 500;
@@ -30,9 +36,12 @@ export type GroupItem =
 /** Makes the unit for a connection out of the items. */
 export function groupDispatch(items: readonly GroupItem[], names: StatementNames): Dispatch {
   return {
-    relay: (connection) => {
+    carries: true,
+    relay: (connection, riders) => {
       const unit = new UnitBuilder(connection, names);
+      if (riders?.begin !== undefined) unit.begin(riders.begin);
       for (const item of items) unit.add(item);
+      if (riders?.onXid !== undefined) unit.askXid(riders.onXid);
       return unit.finish();
     },
     merged: (connection) => {
@@ -116,6 +125,33 @@ class UnitBuilder {
         this.#parts.push(item.frame);
         this.#script.push(CLOSE);
     }
+  }
+
+  /** Opens the transaction block. Unnamed: nothing can deallocate it, and units never count on an unnamed statement. */
+  begin(text: string): void {
+    this.#parts.push(message.parse('', text), BIND_UNNAMED, EXECUTE_UNNAMED);
+    this.#script.push({ kind: 'parse', hidden: true }, { kind: 'bind', hidden: true }, HIDDEN_EXECUTE);
+  }
+
+  askXid(onXid: (xid: string | null) => void): void {
+    const { xidQuestion } = this.#connection;
+    if (!xidQuestion.prepared) {
+      this.#parts.push(PREPARE_XID_QUESTION);
+      const onDone = () => {
+        xidQuestion.prepared = true;
+      };
+      this.#script.push({ kind: 'close', hidden: true }, { kind: 'parse', hidden: true, onDone });
+    }
+    this.#parts.push(ASK_XID);
+    const onRefused = () => {
+      xidQuestion.prepared = false;
+    };
+    const onRow = (chunk: Buffer, start: number, end: number) => onXid(readDataRow(chunk, start, end)[0] ?? null);
+    this.#script.push(
+      { kind: 'bind', hidden: true, onRefused },
+      { kind: 'execute', hidden: true, onRow },
+      { kind: 'close', hidden: true },
+    );
   }
 
   finish(): { bytes: Buffer; script: readonly ScriptStep[] } {

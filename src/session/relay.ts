@@ -16,13 +16,23 @@ export type ScriptStep =
   /** `hidden`: the proxy added the message, so the client must not see its reply. */
   | { readonly kind: 'parse' | 'close'; readonly hidden: boolean; readonly onDone?: (() => void) | undefined }
   /** `onRefused` sees the ErrorResponse to this message. */
-  | { readonly kind: 'bind'; readonly onRefused?: ((chunk: Buffer, start: number, end: number) => void) | undefined }
+  | {
+      readonly kind: 'bind';
+      readonly hidden?: boolean;
+      readonly onRefused?: ((chunk: Buffer, start: number, end: number) => void) | undefined;
+    }
   /** `onDescribed` sees the RowDescription or NoData that the client is shown. */
   | {
       readonly kind: 'describe-portal' | 'describe-statement';
+      readonly hidden?: never;
       readonly onDescribed?: ((chunk: Buffer, start: number, end: number) => void) | undefined;
     }
-  | { readonly kind: 'execute' };
+  /** `onRow` sees the rows of a hidden Execute. */
+  | {
+      readonly kind: 'execute';
+      readonly hidden?: boolean;
+      readonly onRow?: (chunk: Buffer, start: number, end: number) => void;
+    };
 
 export const CLOSE: ScriptStep = { kind: 'close', hidden: false };
 export const EXECUTE: ScriptStep = { kind: 'execute' };
@@ -95,17 +105,18 @@ export class RelaySink implements ReplySink {
     }
     const step = this.#script[this.#step];
     if (type === SERVER.error && step?.kind === 'bind') step.onRefused?.(chunk, start, end);
+    if (step?.kind === 'execute' && step.hidden && type === SERVER.dataRow) {
+      step.onRow?.(chunk, start, end);
+      return;
+    }
     if (step === undefined || step.kind === 'own' || !endsStep(step.kind, type)) {
       this.#append(chunk, start, end);
       return;
     }
-    if (step.kind === 'parse' || step.kind === 'close') {
-      if (!step.hidden) this.#append(chunk, start, end);
-      step.onDone?.();
-    } else {
-      if (step.kind === 'describe-portal' || step.kind === 'describe-statement') step.onDescribed?.(chunk, start, end);
-      this.#append(chunk, start, end);
-    }
+    if (!step.hidden) this.#append(chunk, start, end);
+    if (step.kind === 'parse' || step.kind === 'close') step.onDone?.();
+    else if (step.kind === 'describe-portal' || step.kind === 'describe-statement')
+      step.onDescribed?.(chunk, start, end);
     this.#step++;
     this.#insertOwn();
   }

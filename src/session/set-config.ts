@@ -7,10 +7,11 @@ import { factsOf } from '../sql/facts.ts';
 import { parse } from '../sql/parser.ts';
 import { constantText } from '../sql/set-statement.ts';
 import { ClientTransaction } from './client-transaction.ts';
+import type { Dispatch } from './dispatch.ts';
 import { reportAll } from './session-commands.ts';
 import { DONE, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { quoteLiteral, withSetting } from './settings.ts';
-import { commandOn, type Dispatch, runInside } from './statement-runner.ts';
+import { commandOn, runInside } from './statement-runner.ts';
 import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
 
 interface SettingCall {

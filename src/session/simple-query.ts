@@ -4,13 +4,14 @@ import { query } from '../protocol/client-message-writer.ts';
 import { EMPTY_QUERY_RESPONSE, errorResponse } from '../protocol/server-message.ts';
 import type { PlannedStatement, QueryPlan, Route } from '../routing/plan.ts';
 import { ClientTransaction } from './client-transaction.ts';
+import { simpleDispatch } from './dispatch.ts';
 import { executeStatement, routeFor } from './execute-statement.ts';
 import { endImplicitBlock } from './extended-query.ts';
 import { OWN_ROW, showsOwn } from './own-commands.ts';
 import { correctionFor, withoutPosition } from './rewritten-text.ts';
 import { currentPlan } from './schema-watch.ts';
 import { DONE, type Ran, type SessionState } from './session-state.ts';
-import { runAlone, runInside, simpleDispatch } from './statement-runner.ts';
+import { runAlone, runInside } from './statement-runner.ts';
 import { rollbackTransaction } from './transaction-end.ts';
 
 /** Runs one Query; everything up to, but without, ReadyForQuery is written. `frame` is the message as it came. */

@@ -1,7 +1,6 @@
 // Runs one routed statement on its shard or shards: alone (the shard commits it), or inside the client's transaction.
 // Replies go straight to the client; ReadyForQuery is never written here.
 
-import { query } from '../protocol/client-message-writer.ts';
 import { STATUS } from '../protocol/message-type.ts';
 import { errorResponse } from '../protocol/server-message.ts';
 import { readSqlError } from '../protocol/server-message-reader.ts';
@@ -9,41 +8,12 @@ import { SQLSTATE, type SqlError, sqlError } from '../protocol/sql-error.ts';
 import type { CommandReply } from '../shard/branch-link.ts';
 import type { ServerConnection } from '../shard/connection.ts';
 import { ClientTransaction, isBranch, type SessionBranch } from './client-transaction.ts';
+import { type Dispatch, relayUnit } from './dispatch.ts';
 import { connectionLostError, firstThenOthers, leaseConnection, returnConnection } from './lease.ts';
 import { type MergedEnd, MergedReply, type MergeRule } from './merge.ts';
-import { type OtherError, RelaySink, type ScriptStep, type UnitEnd } from './relay.ts';
-import { type Correction, correctingErrors } from './rewritten-text.ts';
+import type { OtherError, UnitEnd } from './relay.ts';
 import { DONE, FAILED, type Ran, ranInto, type SessionState } from './session-state.ts';
 import { commitTransaction, rollbackTransaction } from './transaction-end.ts';
-
-/** The bytes of one unit for one shard, ending with what makes the shard say ReadyForQuery. */
-export interface Dispatch {
-  /** The whole reply is passed on by this script (undefined: as it is). */
-  readonly relay: (connection: ServerConnection) => { bytes: Buffer; script?: readonly ScriptStep[] | undefined };
-  /** Errors as they are told, when the shards get another text than the client sent. */
-  readonly correct?: Correction | undefined;
-  /** The reply is merged with those of other shards. */
-  readonly merged: (
-    connection: ServerConnection,
-    shard: number,
-  ) => { bytes: Buffer; onParsed?: (() => void) | undefined };
-  /** The shard may ask for rows of the client: nothing of ours may be sent behind it before it has ended. */
-  readonly copies?: boolean | undefined;
-  /** Shown before anything else of a merged success: the client's ParseComplete and BindComplete. */
-  readonly prefix?: Buffer | undefined;
-}
-
-/** A simple Query as it came (or one statement's own text of several). */
-export function simpleDispatch(frame: Buffer, parts?: ReadonlyMap<number, string>, correct?: Correction): Dispatch {
-  return {
-    correct,
-    relay: () => ({ bytes: frame }),
-    merged: (_connection, shard) => {
-      const text = parts?.get(shard);
-      return { bytes: text === undefined ? frame : query(text) };
-    },
-  };
-}
 
 export interface StatementTraits {
   readonly writes: boolean;
@@ -67,30 +37,6 @@ export async function runAlone(
   returnConnection(session, connection);
   if (end.kind === 'lost') return ranInto(connectionLostError(connection.shard, end.lost, writes));
   return end.errored ? FAILED : DONE;
-}
-
-async function relayUnit(
-  session: SessionState,
-  connection: ServerConnection,
-  dispatch: Dispatch,
-  otherError?: OtherError,
-): Promise<UnitEnd> {
-  const { bytes, script } = dispatch.relay(connection);
-  const onCopyIn = () => {
-    session.copyTarget = connection;
-    session.onCopyIn(connection);
-  };
-  const sink = new RelaySink(
-    session.writer,
-    connection,
-    script,
-    onCopyIn,
-    correctingErrors(dispatch.correct, otherError),
-  );
-  connection.send(bytes, sink);
-  const end = await sink.ended;
-  if (session.copyTarget === connection) session.copyTarget = undefined;
-  return end;
 }
 
 /** Reads on several shards outside any transaction, or writes there when automatic two-phase commit is off. */
@@ -159,12 +105,13 @@ export async function runInside(
   dispatch: Dispatch,
   writes: boolean,
 ): Promise<Ran> {
-  const branch = await transaction.join(shard);
+  const branch = await transaction.join(shard, dispatch.carries);
   if (!isBranch(branch)) return ranInto(branch);
-  const ended = relayUnit(session, branch.connection, dispatch, (chunk, start, end) =>
-    transaction.isVictim ? errorResponse(transaction.told(readSqlError(chunk, start, end))) : undefined,
-  );
   const copies = dispatch.copies === true;
+  const otherError: OtherError = (chunk, start, end) =>
+    transaction.isVictim ? errorResponse(transaction.told(readSqlError(chunk, start, end))) : undefined;
+  const riders = dispatch.carries === true ? transaction.riders(branch, writes && !copies) : undefined;
+  const ended = relayUnit(session, branch.connection, dispatch, otherError, riders);
   if (writes && !copies) transaction.wrote(branch);
   const end = await ended;
   if (writes && copies) transaction.wrote(branch);
@@ -178,8 +125,11 @@ function ranInside(transaction: ClientTransaction, branch: SessionBranch, end: U
     transaction.breakOff();
     return ranInto(branchLost(branch, end.lost));
   }
-  branch.portalOpen = end.rowsSuspended;
-  if (end.status === STATUS.idle) return ranInto(endedUnderneath(transaction, branch));
+  if (end.status === STATUS.idle) {
+    const error = endedUnderneath(transaction, branch);
+    // The client has its error when it got one: a BEGIN that was refused, or a procedure that failed behind its COMMIT.
+    return end.errored ? FAILED : ranInto(error);
+  }
   return end.errored ? FAILED : DONE;
 }
 

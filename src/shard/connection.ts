@@ -47,7 +47,8 @@ export class ServerConnection implements BranchLink {
   readonly #outbox: Outbox;
   readonly #reader: FrameReader;
   readonly #units = new UnitQueue();
-  readonly #xidQuestion = new XidQuestion();
+  /** XID_QUESTION by a prepared statement, in a unit of its own or inside another. */
+  readonly xidQuestion = new XidQuestion((bytes) => this.#collect(bytes));
   /** The sink that got something from the chunk in hand and has not heard chunkEnd() yet. */
   #touched: ReplySink | undefined;
   #status: number = STATUS.idle;
@@ -168,11 +169,6 @@ export class ServerConnection implements BranchLink {
 
   command(sql: string): Promise<CommandReply> {
     return this.#collect(query(sql));
-  }
-
-  /** XID_QUESTION by a prepared statement; closes a suspended unnamed portal, as a command does. */
-  askXid(): Promise<CommandReply> {
-    return this.#xidQuestion.ask((bytes) => this.#collect(bytes));
   }
 
   #collect(bytes: Buffer): Promise<CommandReply> {

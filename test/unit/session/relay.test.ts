@@ -84,6 +84,29 @@ describe('relay', () => {
     expect(relayed([[BIND_COMPLETE, errorResponse(sqlError('22012', 'division by zero'))]], script).letters).toBe('2E');
   });
 
+  it('hides what rides along: BEGIN in front, the question for the xid behind, whose answer is heard', () => {
+    const heard: string[] = [];
+    const onRow = (chunk: Buffer, start: number, end: number) => heard.push(chunk.toString('latin1', start, end));
+    const script: ScriptStep[] = [
+      { kind: 'parse', hidden: true },
+      { kind: 'bind', hidden: true },
+      { kind: 'execute', hidden: true },
+      BIND,
+      EXECUTE,
+      { kind: 'bind', hidden: true },
+      { kind: 'execute', hidden: true, onRow },
+      { kind: 'close', hidden: true },
+    ];
+    const begin = [PARSE_COMPLETE, BIND_COMPLETE, commandComplete('BEGIN')];
+    const question = [BIND_COMPLETE, dataRow(['735']), DONE, CLOSE_COMPLETE];
+    expect(relayed([[...begin, BIND_COMPLETE, ROW, DONE, ...question]], script)).toEqual({ letters: '2DC', writes: 1 });
+    expect(relayed([begin, [BIND_COMPLETE, ROW], [DONE], question], script).letters).toBe('2DC');
+    expect(heard.map((row) => row.endsWith('735'))).toEqual([true, true]);
+    const refused = [BIND_COMPLETE, errorResponse(sqlError('22012', 'division by zero'))];
+    expect(relayed([[...begin, ...refused]], script).letters).toBe('2E');
+    expect(heard).toHaveLength(2);
+  });
+
   it('a statement counts as prepared only when the shard said so', () => {
     let prepared = 0;
     const script: ScriptStep[] = [{ kind: 'parse', hidden: true, onDone: () => prepared++ }, BIND, EXECUTE];
