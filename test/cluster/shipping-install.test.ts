@@ -149,7 +149,7 @@ describe.skipIf(noCluster)('with Helm', () => {
       CLUSTER_CHART,
       ...settings({ ...values, 'shards.count': 1 }),
     ]);
-    expect(`${code} ${stderr}`).toContain('write turndown: Immediate as well if that is meant');
+    expect(`${code} ${stderr}`).toContain('a shard that has rows is never left out');
   });
 
   it('the operator was forbidden nothing, and has no right that it never uses', async () => {

@@ -654,7 +654,10 @@ export interface ShardedClusterStatus {
   readonly shards?: readonly StatusShard[];
   /** Each proxy, by its own word. */
   readonly proxies?: readonly StatusProxy[];
-  /** What the last recovery of any proxy did. */
+  /**
+   * What the last recovery of any proxy did, in numbers of one pass that came to its end. One that an operator
+   * did not live to tell of is left out.
+   */
   readonly lastRecovery?: StatusLastRecovery;
   /** Transactions that nobody could end, the first 100; kubectl atomshard resolve ends one. */
   readonly heldTransactions?: readonly StatusHeldTransaction[];
@@ -736,7 +739,10 @@ export interface StatusProxyPositions {
   readonly appended?: number;
 }
 
-/** What the last recovery of any proxy did. */
+/**
+ * What the last recovery of any proxy did, in numbers of one pass that came to its end. One that an operator did
+ * not live to tell of is left out.
+ */
 export interface StatusLastRecovery {
   /** When it ended. */
   readonly time?: string;

@@ -123,13 +123,13 @@ const SHARD_REFUSALS: readonly Refusal[] = [
   made(
     { shards: { count: 2 } },
     'spec.shards',
-    'spec.shards.count: with fewer shards the rows of the others are out of reach; write turndown: Immediate as well if that is meant (their volumes stay)',
+    'spec.shards.count: a shard that has rows is never left out, as rows cannot be moved; where no shard has a table write turndown: Immediate as well (the volumes stay)',
   ),
   ...[[east], [west, east], [{ ...east, name: 'new' }, east, west]].map((list) =>
     external(
       { shards: { external: list } },
       'spec.shards',
-      'spec.shards.external: the order decides which rows a shard holds; add new shards at the end, and write turndown: Immediate as well if one shall be left out',
+      'spec.shards.external: the order decides which rows a shard holds; add new shards at the end; a shard that has rows is never left out, and where no shard has a table write turndown: Immediate as well',
     ),
   ),
   ...['shard-3', 'shard-03', 'east'].map((name) =>

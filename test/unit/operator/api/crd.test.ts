@@ -77,6 +77,16 @@ describe('the CRD of ShardedCluster', () => {
     expect(rules.filter(([, words]) => (words ?? '').length < 20)).toEqual([]);
   });
 
+  it('promises of turndown no more than is done: a shard that has rows is never left out', () => {
+    const rules = fieldsOf('.spec.shards')['x-kubernetes-validations'] ?? [];
+    const words = rules.flatMap(({ message = '' }) => (message.includes('turndown') ? [message] : []));
+    expect(words).toHaveLength(2);
+    for (const message of words) {
+      expect(message).toContain('a shard that has rows is never left out');
+      expect(message).toContain('where no shard has a table write turndown: Immediate');
+    }
+  });
+
   it('has defaults of sizes and durations that the proxy reads', () => {
     const defaults = fields.filter(
       ([at, { default: value }]) => typeof value === 'string' && /\.(wal|pool)\./.test(at),
