@@ -1,29 +1,12 @@
 // docs/RECOVERY.md shows the tables that the code has, cell by cell.
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ALARM_MEANING } from '../../../src/recovery/alarm.ts';
 import { type Action, APPLY_TABLE } from '../../../src/recovery/apply-table.ts';
 import { ALARM_ROWS, DECISION_ROWS } from '../../../src/recovery/decide.ts';
 import { PARTICIPANT_STATES } from '../../../src/recovery/evidence.ts';
+import { documentTable } from '../../support/document-table.ts';
 
-const DOCUMENT = readFileSync(path.resolve(import.meta.dirname, '../../../docs/RECOVERY.md'), 'utf8');
-
-/** The body of the first table whose header is `header`, as cells. */
-function tableUnder(header: string): string[][] {
-  const lines = DOCUMENT.split('\n');
-  const start = lines.indexOf(header);
-  if (start < 0) throw new Error(`docs/RECOVERY.md has no table ${header}`);
-  const body = lines.slice(start + 2);
-  const end = body.findIndex((line) => !line.startsWith('|'));
-  return body.slice(0, end).map((line) =>
-    line
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim()),
-  );
-}
-
+const tableUnder = (header: string) => documentTable('RECOVERY.md', header);
 const listed = (of: readonly string[] | 'any') => (of === 'any' ? 'any' : of.join(', '));
 const cell = ({ kind, alarm }: Action) => (alarm === undefined ? kind : `${kind}: ${alarm}`);
 
