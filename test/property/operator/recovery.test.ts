@@ -5,40 +5,12 @@ import { systemClock } from '../../../src/kernel/clock.ts';
 import { recoverInstance } from '../../../src/operator/recovery/instance-run.ts';
 import type { EvidenceReport } from '../../../src/transaction/evidence-lines.ts';
 import type { LogEvidence } from '../../../src/transaction/log-evidence.ts';
-import type { BranchLife, Step } from '../../support/pretend-shard.ts';
+import { Killed, layOut, lefts, mortal, SHARDS } from '../../support/left-transactions.ts';
+import type { Step } from '../../support/pretend-shard.ts';
 import { PretendWorld } from '../../support/pretend-world.ts';
 import { EPOCH } from '../../support/told-log.ts';
 
-class Killed extends Error {}
-
-const SHARDS = 3;
 const clock = { ...systemClock, sleep: () => Promise.resolve() };
-
-/** A process that dies at its `at`-th step. */
-function mortal(at: number): Step {
-  let steps = 0;
-  return () => {
-    steps += 1;
-    if (steps > at) throw new Killed();
-  };
-}
-
-interface Left {
-  readonly decided: boolean;
-  readonly lives: readonly BranchLife[];
-}
-
-const lefts: fc.Arbitrary<Left> = fc.boolean().chain((decided) =>
-  fc.record({
-    decided: fc.constant(decided),
-    lives: fc.array(
-      decided
-        ? fc.constantFrom<BranchLife>('prepared', 'committed')
-        : fc.constantFrom<BranchLife>('working', 'prepared', 'aborted'),
-      { minLength: 2, maxLength: SHARDS },
-    ),
-  }),
-);
 
 /** Who acts, and when it is killed; `down`: a shard that is away meanwhile. */
 interface Act {
@@ -52,12 +24,6 @@ const acts: fc.Arbitrary<Act> = fc.record({
   at: fc.nat(60),
   down: fc.option(fc.nat(SHARDS - 1), { nil: undefined }),
 });
-
-function lay(world: PretendWorld, all: readonly Left[]): void {
-  for (const [at, { decided, lives }] of all.entries()) {
-    world.layOut(new Map(lives.map((life, index) => [(index + at) % SHARDS, life])), { decided });
-  }
-}
 
 /** What the Job prints: the log up to the run before the proxy's next one. */
 async function readLog(world: PretendWorld, ids: readonly string[]): Promise<EvidenceReport> {
@@ -95,7 +61,7 @@ async function proxyActs(world: PretendWorld, step: Step): Promise<void> {
 async function perform(world: PretendWorld, { who, at, down }: Act): Promise<void> {
   for (const [index, shard] of world.shards.entries()) shard.down = index === down;
   const actors = who === 'both' ? [operatorActs, proxyActs] : [who === 'operator' ? operatorActs : proxyActs];
-  await Promise.all(actors.map((act) => act(world, mortal(at)).catch(swallow)));
+  await Promise.all(actors.map((act) => act(world, mortal(at).step).catch(swallow)));
 }
 
 function heal(world: PretendWorld): void {
@@ -111,7 +77,7 @@ describe('the operator beside the proxy that it recovers for', () => {
         fc.constantFrom('operator', 'proxy'),
         async (all, story, last) => {
           const world = new PretendWorld(SHARDS);
-          lay(world, all);
+          layOut(world, all);
           for (const act of story) await perform(world, act);
           heal(world);
           await (last === 'operator' ? operatorActs : proxyActs)(world, () => undefined);
@@ -129,7 +95,7 @@ describe('the operator beside the proxy that it recovers for', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(lefts, { minLength: 1, maxLength: 4 }), async (all) => {
         const world = new PretendWorld(SHARDS);
-        lay(world, all);
+        layOut(world, all);
         await operatorActs(world, () => undefined);
         const resolves = world.shards.map((shard) => shard.resolves);
         await proxyActs(world, () => undefined);
@@ -148,8 +114,8 @@ describe('the operator beside the proxy that it recovers for', () => {
         fc.array(fc.nat(40), { maxLength: 4 }),
         async (all, deaths) => {
           const world = new PretendWorld(SHARDS);
-          lay(world, all);
-          for (const at of deaths) await operatorActs(world, mortal(at), 'lost').catch(swallow);
+          layOut(world, all);
+          for (const at of deaths) await operatorActs(world, mortal(at).step, 'lost').catch(swallow);
           await operatorActs(world, () => undefined, 'lost');
           for (const laidOut of world.transactions) {
             const lives = world.lives(laidOut);

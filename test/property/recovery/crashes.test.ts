@@ -1,43 +1,8 @@
 // Recovery is idempotent: killed anywhere inside itself, any number of times, it ends where an undisturbed one ends.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { BranchLife, Step } from '../../support/pretend-shard.ts';
+import { Killed, type Left, layOut, lefts, mortal, SHARDS } from '../../support/left-transactions.ts';
 import { PretendWorld } from '../../support/pretend-world.ts';
-
-class Killed extends Error {}
-
-/** A process that dies at its `at`-th step; after that nothing of it has any effect. */
-function mortal(at: number): { readonly step: Step; readonly died: () => boolean } {
-  let steps = 0;
-  return {
-    step: () => {
-      steps += 1;
-      if (steps > at) throw new Killed();
-    },
-    died: () => steps > at,
-  };
-}
-
-/** What a crash of the coordinator can leave of a transaction over `n` shards. */
-interface Left {
-  readonly decided: boolean;
-  readonly lives: readonly BranchLife[];
-}
-
-const SHARDS = 3;
-
-const lefts: fc.Arbitrary<Left> = fc.boolean().chain((decided) =>
-  fc.record({
-    decided: fc.constant(decided),
-    // Decided: every branch was prepared, some may have committed. Undecided: any stage up to prepared.
-    lives: fc.array(
-      decided
-        ? fc.constantFrom<BranchLife>('prepared', 'committed')
-        : fc.constantFrom<BranchLife>('working', 'prepared', 'aborted'),
-      { minLength: 2, maxLength: SHARDS },
-    ),
-  }),
-);
 
 interface Trouble {
   readonly down: readonly number[];
@@ -50,12 +15,6 @@ const troubles: fc.Arbitrary<Trouble> = fc.record({
   busy: fc.nat(2),
   repliesToLose: fc.nat(2),
 });
-
-function lay(world: PretendWorld, all: readonly Left[]): void {
-  for (const [at, { decided, lives }] of all.entries()) {
-    world.layOut(new Map(lives.map((life, index) => [(index + at) % SHARDS, life])), { decided });
-  }
-}
 
 function makeTrouble(world: PretendWorld, { down, busy, repliesToLose }: Trouble): void {
   for (const [index, shard] of world.shards.entries()) {
@@ -94,7 +53,7 @@ describe('recovery killed inside itself', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(lefts, { minLength: 1, maxLength: 4 }), kills, async (all, deaths) => {
         const world = new PretendWorld(SHARDS);
-        lay(world, all);
+        layOut(world, all);
         for (const [at, trouble] of deaths) {
           makeTrouble(world, trouble);
           await passUntil(world, at);
@@ -114,7 +73,7 @@ describe('recovery killed inside itself', () => {
     for (let first = 0, died = true; died; first += 1) {
       for (let second = 0, again = true; again; second += 3) {
         const world = new PretendWorld(SHARDS);
-        lay(world, all);
+        layOut(world, all);
         died = await passUntil(world, first);
         again = await passUntil(world, second);
         deaths += Number(died) + Number(again);
@@ -126,7 +85,7 @@ describe('recovery killed inside itself', () => {
 
   it('a second pass over a whole world does nothing at all', async () => {
     const world = new PretendWorld(SHARDS);
-    lay(world, [{ decided: true, lives: ['prepared', 'committed'] }]);
+    layOut(world, [{ decided: true, lives: ['prepared', 'committed'] }]);
     await passUntil(world, Number.POSITIVE_INFINITY);
     const before = world.shards.map(({ resolves }) => resolves);
     const report = await world.recovery().firstPass();
