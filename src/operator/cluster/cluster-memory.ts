@@ -6,6 +6,8 @@ import type { Performed } from './perform.ts';
 export class ClusterMemory {
   /** True while Ready is not: then faults are searched for more widely. */
   isTroubled = true;
+  /** Why the API server does not take the status, in its words; undefined while it does. */
+  statusRefused: string | undefined;
   #applyProblem: ApplyProblem | undefined;
   #refusedSets: ReadonlySet<string> = new Set();
   /** The status as written last, and the version of the cache's copy that it was made from. */

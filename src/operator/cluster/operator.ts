@@ -107,6 +107,11 @@ export class Operator {
     return this.caches.run(signal);
   }
 
+  /** Why it does not do its work, or people do not see it; one sentence each. */
+  problems(): string[] {
+    return [...this.caches.problems(), ...this.reconciler.problems()];
+  }
+
   /** Works until `signal` aborts and the running rounds are through; never rejects. Only the leader does. */
   async work(signal: AbortSignal): Promise<void> {
     const { workers, metrics, log, clock } = this.#options;

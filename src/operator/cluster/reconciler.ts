@@ -8,7 +8,7 @@ import type { EventObject } from '../diagnosis/children.ts';
 import type { Problem } from '../diagnosis/problem.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isKubeError, type KubeError } from '../kube/kube-error.ts';
-import { refOfKey } from '../kube/resource.ts';
+import { objectKey, refOfKey } from '../kube/resource.ts';
 import type { WorkOutcome } from '../kube/work-queue.ts';
 import type { RecoveryContext, RecoveryFindings } from '../recovery/types.ts';
 import type { Plan } from './action.ts';
@@ -71,8 +71,15 @@ export interface Told {
   readonly findings: RecoveryFindings;
   readonly plan: Plan;
   readonly performed: Performed;
+  /** Why the status cannot be written, and what to do; undefined while it can. */
+  readonly statusRefused: string | undefined;
 }
 
+/** What to do where the API server does not know what a newer operator writes. */
+const CRD_REMEDY =
+  'If the operator is newer than the CRD: kubectl apply --server-side -f crds/shardedclusters.atomshard.dev.yaml';
+/** Nobody tells us that the CRD is a newer one. */
+const STATUS_AGAIN_MS = 30_000;
 /** Waits that only time ends are looked at again this soon. */
 const UNSETTLED_MS = 2_000;
 const TERMINATING_MS = 5_000;
@@ -88,6 +95,13 @@ export class Reconciler {
   /** Clusters that were seen and are not gone, for metrics. */
   get clusters(): ReadonlyMap<string, ClusterMemory> {
     return this.#memory;
+  }
+
+  /** What keeps the operator from its work, one sentence each; empty as a rule. */
+  problems(): string[] {
+    return [...this.#memory].flatMap(([key, { statusRefused }]) =>
+      statusRefused === undefined ? [] : [`the status of ${key} cannot be written: ${statusRefused}`],
+    );
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<WorkOutcome> {
@@ -106,8 +120,9 @@ export class Reconciler {
     this.#options.prober.aim(key, aimsOf(observation, planned.input));
     const problems = this.#options.judges.problemsOf(observation);
     await this.#writeStatus(memory, { observation, plan: planned, recovery: findings, problems }, planned, signal);
-    this.#options.tell(observation, { problems, findings, plan: planned, performed });
-    return outcomeOf(planned, findings, performed);
+    const { statusRefused } = memory;
+    this.#options.tell(observation, { problems, findings, plan: planned, performed, statusRefused });
+    return outcomeOf(planned, findings, performed, statusRefused !== undefined);
   }
 
   #observe(key: string, cluster: ShardedCluster, memory: ClusterMemory): Observation {
@@ -157,10 +172,19 @@ export class Reconciler {
     try {
       const written = await client.apply(CLUSTERS, withStatus(cluster, status), { subresource: 'status', signal });
       memory.noteStatus(cluster, written);
+      memory.statusRefused = undefined;
     } catch (error) {
+      if (isKubeError(error, 'invalid')) return this.#noteRefused(memory, objectKey(cluster.metadata), error);
       // Deleted meanwhile, or another one of the same name.
       if (!isKubeError(error, 'notFound', 'conflict')) throw error;
     }
+  }
+
+  /** Everything else of the round is done; only nobody can see it. */
+  #noteRefused(memory: ClusterMemory, cluster: string, error: KubeError): void {
+    const why = `${error.message}. ${CRD_REMEDY}`;
+    if (memory.statusRefused !== why) this.#options.log.error({ cluster }, `the status cannot be written: ${why}`);
+    memory.statusRefused = why;
   }
 
   #forget(key: string): void {
@@ -175,14 +199,22 @@ export class Reconciler {
   }
 }
 
-function outcomeOf({ settled }: Plan, { nextStepInMs }: RecoveryFindings, { failures }: Performed): WorkOutcome {
+function outcomeOf(
+  { settled }: Plan,
+  { nextStepInMs }: RecoveryFindings,
+  { failures }: Performed,
+  isStatusRefused: boolean,
+): WorkOutcome {
   const [first] = failures;
   if (first !== undefined) {
     // Nothing can be made there any more; what is there goes by itself.
     if (failures.every(({ error }) => isTerminating(error))) return { kind: 'again', afterMs: TERMINATING_MS };
     return { kind: 'failed', error: first.error };
   }
-  if (settled) return nextStepInMs === null ? { kind: 'done' } : { kind: 'again', afterMs: nextStepInMs };
+  if (settled) {
+    const afterMs = Math.min(nextStepInMs ?? Infinity, isStatusRefused ? STATUS_AGAIN_MS : Infinity);
+    return afterMs === Infinity ? { kind: 'done' } : { kind: 'again', afterMs };
+  }
   return { kind: 'again', afterMs: Math.min(UNSETTLED_MS, nextStepInMs ?? UNSETTLED_MS) };
 }
 

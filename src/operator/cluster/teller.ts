@@ -24,13 +24,14 @@ export class Teller {
   }
 
   /** Tells what is new in a round. */
-  round({ cluster }: Observation, { problems, findings, plan, performed }: Told): void {
+  round({ cluster }: Observation, { problems, findings, plan, performed, statusRefused }: Told): void {
     const warnings = [
       ...problems.map(warningOf),
       ...performed.failures.map(({ object, error }) => ({
         reason: 'ApplyFailed',
         note: `${object}: ${error.message}`,
       })),
+      ...(statusRefused === undefined ? [] : [{ reason: 'StatusNotWritten', note: statusRefused }]),
       ...(plan.refused === undefined ? [] : [{ reason: plan.refused.reason, note: plan.refused.message }]),
       ...(plan.deletionBlocked === undefined
         ? []

@@ -28,7 +28,7 @@ function rounds() {
   const round = async (settled: boolean, ...calm: CalmAction[]) => {
     const plan = { ...nothing('run'), calm, settled };
     const performed = await performer.perform(observation, plan, new AbortController().signal);
-    teller.round(observation, { problems: [], findings: NO_FINDINGS, plan, performed });
+    teller.round(observation, { problems: [], findings: NO_FINDINGS, plan, performed, statusRefused: undefined });
   };
   return { told, started, round };
 }
