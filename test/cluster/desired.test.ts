@@ -13,6 +13,7 @@ import { desiredInput, shardedCluster } from '../support/sharded-cluster.ts';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
 import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
 import { isAvailable } from './images/catalogue.ts';
+import { psqlOnShard } from './operator/deploy.ts';
 import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
 
 const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
@@ -41,8 +42,7 @@ describe.skipIf(noCluster)('pods made from the objects of a cluster', () => {
     const objects = [shardAccount(input), superuserSecret(input.cluster, SUPERUSER), ...shardObjects(input, 0)];
     await kubectl.apply(objects.map(unowned));
   };
-  const psql = (name: string, sql: string): Promise<string> =>
-    kubectl.run(['exec', `${name}-shard-0-0`, '--', 'psql', '-h', '/run/postgresql', '-U', 'postgres', '-Atqc', sql]);
+  const psql = (name: string, sql: string): Promise<string> => kubectl.run(psqlOnShard(`${name}-shard-0-0`, sql));
   const ready = (pod: string): Promise<unknown> =>
     kubectl.waitForValue(`pod ${pod}`, '.status.conditions[?(@.type=="Ready")].status', (status) => status === 'True');
   /** Runs a shell script on the volume of a shard that is not there yet. */

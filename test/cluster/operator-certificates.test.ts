@@ -1,9 +1,10 @@
 // TLS from one end to the other with the operator's own certificates, and what happens when one of them is exchanged.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
-import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
-import { ask, clientPod, deployOperator, RESTRICTED, smallCluster, waitForReady } from './operator/deploy.ts';
-import { noCluster, openTestCluster } from './test-cluster.ts';
+import { ask, psqlOnShard, smallCluster, waitForReady } from './operator/deploy.ts';
+import type { OperatorGround } from './operator/ground.ts';
+import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
+import { noCluster } from './test-cluster.ts';
 
 const CLUSTER = 'sealed';
 const SHARD = `${CLUSTER}-shard-0-0`;
@@ -11,28 +12,17 @@ const SHARD = `${CLUSTER}-shard-0-0`;
 const MOUNTED_MS = 150_000;
 
 describe.skipIf(noCluster)('a cluster with certificates of the operator', () => {
-  let space = {} as TestNamespace;
+  let ground = {} as OperatorGround;
   let kubectl = {} as Kubectl;
 
   beforeAll(async () => {
-    const { cluster, images } = await openTestCluster(['atomshard', 'postgres-18', 'pg-client']);
-    space = await testNamespace(cluster.kubectl, 'op-tls', RESTRICTED);
-    ({ kubectl } = space);
-    await Promise.all([
-      deployOperator(kubectl, space.name, { image: images.atomshard }),
-      clientPod(kubectl, images['pg-client']),
-    ]);
+    ground = await operatorGround('op-tls');
+    ({ kubectl } = ground);
     const spec = { shards: { count: 1 }, proxy: { replicas: 1, tls: { mode: 'Require' } } };
-    await kubectl.apply([smallCluster(CLUSTER, images['postgres-18'], spec)]);
+    await kubectl.apply([smallCluster(CLUSTER, ground.images['postgres-18'], spec)]);
     await waitForReady(kubectl, CLUSTER);
-  }, 400_000);
-  afterAll(async () => {
-    // What failed before there was a namespace left nothing behind.
-    if (!('run' in kubectl)) return;
-    await kubectl.try(['annotate', 'shcl', '--all', '--overwrite', 'atomshard.dev/force-delete=true']);
-    await kubectl.try(['delete', 'shcl', '--all', '--timeout=60s']);
-    await space[Symbol.asyncDispose]();
-  });
+  }, GROUND_TIMEOUT_MS);
+  afterAll(() => ground[Symbol.asyncDispose]?.());
 
   const secret = async (name: string, key: string) =>
     Buffer.from(await kubectl.value(`secret ${name}`, `.data.${key.replace('.', '\\.')}`), 'base64').toString('utf8');
@@ -44,7 +34,7 @@ describe.skipIf(noCluster)('a cluster with certificates of the operator', () => 
       await secret(`${CLUSTER}-user-app`, 'password'),
       await secret(`${CLUSTER}-proxy-tls`, 'ca.crt'),
     ];
-    const host = `${CLUSTER}.${space.name}.svc`;
+    const host = `${CLUSTER}.${ground.namespace}.svc`;
     const conninfo = `host=${host} user=app dbname=app password=${password} sslrootcert=/dev/shm/ca.crt ${settings}`;
     const script = `printf %s "$1" > /dev/shm/ca.crt; shift; exec psql "$@"`;
     const command = [
@@ -64,8 +54,7 @@ describe.skipIf(noCluster)('a cluster with certificates of the operator', () => 
     return kubectl.try(command);
   };
 
-  const onShard = async (sql: string) =>
-    (await kubectl.run(['exec', SHARD, '--', 'psql', '-h', '/run/postgresql', '-U', 'postgres', '-XAtqc', sql])).trim();
+  const onShard = async (sql: string) => (await kubectl.run(psqlOnShard(SHARD, sql))).trim();
 
   it('serves a client that verifies the name of the Service, and none in clear', async () => {
     expect(await psql('sslmode=verify-full channel_binding=require')).toMatchObject({ code: 0, stdout: '1\n' });

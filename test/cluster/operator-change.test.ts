@@ -1,28 +1,18 @@
 // Changes that a running cluster goes through, and accidents that happen to what the operator made, as a user sees them.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
-import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
-import {
-  ask,
-  clientPod,
-  deployOperator,
-  RESTRICTED,
-  seenCluster,
-  smallCluster,
-  waitForReady,
-} from './operator/deploy.ts';
-import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
+import { ask, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
+import { editSpec, type OperatorGround } from './operator/ground.ts';
+import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
+import { noCluster } from './test-cluster.ts';
 
 const CLUSTER = 'bank';
 
 describe.skipIf(noCluster)('a cluster in service', () => {
-  let images = {} as TestCluster['images'];
-  let space = {} as TestNamespace;
+  let ground = {} as OperatorGround;
   let kubectl = {} as Kubectl;
-  let whole = {} as Kubectl;
   let storageClass = '';
-  const merge = (spec: object) =>
-    kubectl.run(['patch', 'shcl', CLUSTER, '--type=merge', '-p', JSON.stringify({ spec })]);
+  const merge = (spec: object) => editSpec(kubectl, CLUSTER, spec);
   const uids = async (component: string) => {
     const selector = `app.kubernetes.io/component=${component}`;
     return (await kubectl.run(['get', 'pods', '-l', selector, '-o', 'jsonpath={.items[*].metadata.uid}'])).split(' ');
@@ -30,14 +20,12 @@ describe.skipIf(noCluster)('a cluster in service', () => {
   const balance = () => ask(kubectl, CLUSTER, 'SELECT balance FROM accounts WHERE id = 7');
 
   beforeAll(async () => {
-    const opened = await openTestCluster(['atomshard', 'postgres-18', 'pg-client']);
-    ({ images } = opened);
-    whole = opened.cluster.kubectl;
-    space = await testNamespace(whole, 'op-change', RESTRICTED);
-    ({ kubectl } = space);
-    storageClass = `${space.name}-grows`;
-    const provisioner = await whole.value('storageclass standard', '.provisioner');
-    await whole.apply([
+    ground = await operatorGround('op-change');
+    ({ kubectl } = ground);
+    const { cluster, namespace, images } = ground;
+    storageClass = `${namespace}-grows`;
+    const provisioner = await kubectl.value('storageclass standard', '.provisioner');
+    await cluster.kubectl.apply([
       {
         apiVersion: 'storage.k8s.io/v1',
         kind: 'StorageClass',
@@ -47,22 +35,15 @@ describe.skipIf(noCluster)('a cluster in service', () => {
         allowVolumeExpansion: true,
       },
     ]);
-    await Promise.all([
-      deployOperator(kubectl, space.name, { image: images.atomshard }),
-      clientPod(kubectl, images['pg-client']),
-    ]);
     const shards = { storage: { size: '256Mi', storageClassName: storageClass } };
     await kubectl.apply([smallCluster(CLUSTER, images['postgres-18'], { shards })]);
     await waitForReady(kubectl, CLUSTER);
     await ask(kubectl, CLUSTER, 'CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint NOT NULL)');
     await ask(kubectl, CLUSTER, 'INSERT INTO accounts (id, balance) VALUES (7, 70), (8, 80)');
-  }, 500_000);
+  }, GROUND_TIMEOUT_MS + 180_000);
   afterAll(async () => {
-    await kubectl.try(['delete', 'shcl', '--all', '--wait=false']);
-    await kubectl.try(['annotate', 'shcl', '--all', 'atomshard.dev/force-delete=true']);
-    await kubectl.try(['wait', '--for=delete', 'shcl', '--all', '--timeout=60s']);
-    await whole.try(['delete', 'storageclass', storageClass]);
-    await space[Symbol.asyncDispose]?.();
+    await ground[Symbol.asyncDispose]?.();
+    await ground.cluster?.kubectl.try(['delete', 'storageclass', storageClass]);
   });
 
   it('is left on its feet by an image that does not exist, and goes on when it is corrected', async () => {

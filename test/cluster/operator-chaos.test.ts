@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { Random } from '../support/random.ts';
 import { waitFor } from './harness/kubectl.ts';
-import { ask, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
+import { ask, psqlOnShard, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
 import { editSpec, OPERATOR_PODS, type OperatorGround } from './operator/ground.ts';
 import { operatorPods } from './operator/metrics.ts';
 import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
@@ -103,8 +103,7 @@ describe.skipIf(noCluster)(`an operator killed again and again, without election
     expect(seen.size).toBe(2 * before.length);
     for (const shard of ['bank-shard-0-0', 'bank-shard-1-0']) {
       const sql = `SELECT current_setting('max_connections') || ' ' || current_setting('work_mem')`;
-      const psql = ['exec', shard, '--', 'psql', '-h', '/run/postgresql', '-U', 'postgres', '-XAtqc', sql];
-      expect((await kubectl.run(psql)).trim()).toBe('350 7MB');
+      expect((await kubectl.run(psqlOnShard(shard, sql))).trim()).toBe('350 7MB');
     }
     expect(await ask(kubectl, CLUSTER, 'SELECT balance FROM accounts WHERE id = 2')).toBe('100');
   });

@@ -1,26 +1,18 @@
 // What a user sees who makes a cluster with the operator, changes it, and deletes it again.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
-import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
-import {
-  ask,
-  clientPod,
-  deployOperator,
-  RESTRICTED,
-  seenCluster,
-  smallCluster,
-  waitForReady,
-} from './operator/deploy.ts';
-import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
+import { ask, psqlOnShard, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
+import { editSpec, type OperatorGround } from './operator/ground.ts';
+import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
+import { noCluster } from './test-cluster.ts';
 
 const CLUSTER = 'bank';
 
 describe.skipIf(noCluster)('a cluster made by the operator', () => {
-  let images = {} as TestCluster['images'];
-  let space = {} as TestNamespace;
+  let ground = {} as OperatorGround;
+  let images = {} as OperatorGround['images'];
   let kubectl = {} as Kubectl;
-  const merge = (spec: object) =>
-    kubectl.run(['patch', 'shcl', CLUSTER, '--type=merge', '-p', JSON.stringify({ spec })]);
+  const merge = (spec: object) => editSpec(kubectl, CLUSTER, spec);
   const podNames = async (component: string) => {
     const selector = `atomshard.dev/cluster=${CLUSTER},app.kubernetes.io/component=${component}`;
     return (await kubectl.run(['get', 'pods', '-l', selector, '-o', 'name'])).trim().split('\n').filter(Boolean);
@@ -38,21 +30,10 @@ describe.skipIf(noCluster)('a cluster made by the operator', () => {
     );
 
   beforeAll(async () => {
-    const opened = await openTestCluster(['atomshard', 'postgres-18', 'pg-client']);
-    ({ images } = opened);
-    space = await testNamespace(opened.cluster.kubectl, 'op-create', RESTRICTED);
-    ({ kubectl } = space);
-    await Promise.all([
-      deployOperator(kubectl, space.name, { image: images.atomshard }),
-      clientPod(kubectl, images['pg-client']),
-    ]);
-  }, 400_000);
-  afterAll(async () => {
-    await kubectl.try(['delete', 'shcl', '--all', '--wait=false']);
-    await kubectl.try(['annotate', 'shcl', '--all', 'atomshard.dev/force-delete=true']);
-    await kubectl.try(['wait', '--for=delete', 'shcl', '--all', '--timeout=60s']);
-    await space[Symbol.asyncDispose]?.();
-  });
+    ground = await operatorGround('op-create');
+    ({ kubectl, images } = ground);
+  }, GROUND_TIMEOUT_MS);
+  afterAll(() => ground[Symbol.asyncDispose]?.());
 
   it('is Ready after five lines of spec, and its Service takes a transaction over two shards', async () => {
     await kubectl.apply([smallCluster(CLUSTER, images['postgres-18'])]);
@@ -108,18 +89,7 @@ describe.skipIf(noCluster)('a cluster made by the operator', () => {
     const before = await kubectl.run(['get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}']);
     await merge({ postgres: { parameters: { work_mem: '7MB' } }, proxy: { pool: { queueMax: 5_000 } } });
     await waitForReady(kubectl, CLUSTER);
-    const shown = await kubectl.run([
-      'exec',
-      'bank-shard-0-0',
-      '--',
-      'psql',
-      '-h',
-      '/run/postgresql',
-      '-U',
-      'postgres',
-      '-Atc',
-      'SHOW work_mem',
-    ]);
+    const shown = await kubectl.run(psqlOnShard('bank-shard-0-0', 'SHOW work_mem'));
     expect(shown.trim()).toBe('7MB');
     expect(await kubectl.run(['get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}'])).toBe(before);
   });
@@ -136,20 +106,7 @@ describe.skipIf(noCluster)('a cluster made by the operator', () => {
       );
       unreadyAtOnce = Math.max(unreadyAtOnce, 2 - ready.length);
       const shown = await Promise.all(
-        [0, 1].map((index) =>
-          kubectl.run([
-            'exec',
-            `bank-shard-${index}-0`,
-            '--',
-            'psql',
-            '-h',
-            '/run/postgresql',
-            '-U',
-            'postgres',
-            '-Atc',
-            'SHOW max_connections',
-          ]),
-        ),
+        [0, 1].map((index) => kubectl.run(psqlOnShard(`bank-shard-${index}-0`, 'SHOW max_connections'))),
       );
       return shown.every((value) => value.trim() === '350') ? true : undefined;
     });

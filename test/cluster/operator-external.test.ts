@@ -2,42 +2,25 @@
 // two clusters on one server do not disturb each other, and in the end it serves.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
-import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
-import {
-  ask,
-  clientPod,
-  deployOperator,
-  RESTRICTED,
-  seenCluster,
-  smallCluster,
-  waitForReady,
-} from './operator/deploy.ts';
-import { noCluster, openTestCluster } from './test-cluster.ts';
+import { ask, psqlOnShard, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
+import type { OperatorGround } from './operator/ground.ts';
+import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
+import { noCluster } from './test-cluster.ts';
 
 const TOLD_MS = 30_000;
 
 describe.skipIf(noCluster)('external shards', () => {
-  let space: TestNamespace;
-  let kubectl: Kubectl;
+  let ground = {} as OperatorGround;
+  let kubectl = {} as Kubectl;
 
   beforeAll(async () => {
-    const { cluster, images } = await openTestCluster(['atomshard', 'postgres-18', 'pg-client']);
-    space = await testNamespace(cluster.kubectl, 'external', RESTRICTED);
-    kubectl = space.kubectl;
+    ground = await operatorGround('external');
+    ({ kubectl } = ground);
     const host = { networkPolicy: { enabled: false }, proxy: { replicas: 1 } };
-    await kubectl.apply([smallCluster('host', images['postgres-18'], host)]);
-    await Promise.all([
-      deployOperator(kubectl, space.name, { image: images.atomshard }),
-      clientPod(kubectl, images['pg-client']),
-    ]);
+    await kubectl.apply([smallCluster('host', ground.images['postgres-18'], host)]);
     await waitForReady(kubectl, 'host');
-  }, 400_000);
-  afterAll(async () => {
-    // While the operator is still there: it takes the finalizers away, without which the namespace would stay.
-    await kubectl?.try(['annotate', 'shcl', '--all', 'atomshard.dev/force-delete=true']);
-    await kubectl?.try(['delete', 'shcl', '--all', '--timeout=60s']);
-    await space?.[Symbol.asyncDispose]();
-  });
+  }, GROUND_TIMEOUT_MS);
+  afterAll(() => ground[Symbol.asyncDispose]?.());
 
   const guest = (): object => ({
     apiVersion: 'atomshard.dev/v1alpha1',
@@ -47,7 +30,7 @@ describe.skipIf(noCluster)('external shards', () => {
       shards: {
         external: ['a', 'b'].map((name, index) => ({
           name,
-          host: `host-shard-${index}.${space.name}.svc`,
+          host: `host-shard-${index}.${ground.namespace}.svc`,
           database: 'guest',
           credentialsSecretRef: { name: 'login' },
           tlsMode: 'VerifyFull',
@@ -71,8 +54,7 @@ describe.skipIf(noCluster)('external shards', () => {
       const found = status?.conditions?.find(({ type }) => type === 'ShardsReady');
       return found?.status === 'False' && found.reason === reason ? found.message : undefined;
     });
-  const onHost = (sql: string) =>
-    kubectl.run(['exec', 'host-shard-0-0', '--', 'psql', '-h', '/run/postgresql', '-U', 'postgres', '-Atqc', sql]);
+  const onHost = (sql: string) => kubectl.run(psqlOnShard('host-shard-0-0', sql));
 
   it('a wrong password is told', async () => {
     await login('wrong');

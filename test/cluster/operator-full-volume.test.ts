@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { waitFor } from './harness/kubectl.ts';
 import { OWN_LABEL } from './harness/namespaces.ts';
-import { ask, smallCluster, waitForReady } from './operator/deploy.ts';
+import { ask, psqlOnShard, smallCluster, waitForReady } from './operator/deploy.ts';
 import { type OperatorGround, untilTold, waitForCondition } from './operator/ground.ts';
 import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
 import { noCluster } from './test-cluster.ts';
@@ -89,9 +89,8 @@ describe.skipIf(noCluster)('a shard whose volume is full', () => {
       await volume.fill();
       // PostgreSQL ends when it needs another segment of its log: each switch takes one.
       const more = "SELECT pg_logical_emit_message(false, '', ''); SELECT pg_switch_wal()";
-      const psql = ['exec', SHARD, '--', 'psql', '-h', '/run/postgresql', '-U', 'postgres', '-XAtqc', more];
       await waitFor('the server to end for want of room', 60_000, async () => {
-        const { stderr } = await kubectl.try(psql);
+        const { stderr } = await kubectl.try(psqlOnShard(SHARD, more));
         // It may as well have needed one while nobody asked.
         return stderr.includes('No space left on device') || (await restarts()) !== before ? true : undefined;
       });

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CommandOutcome, tryRun } from './harness/command.ts';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
 import { PROJECT_ROOT } from './images/names.ts';
-import { ask, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
+import { ask, psqlOnShard, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
 import { editSpec, type OperatorGround, waitForCondition } from './operator/ground.ts';
 import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
 import { pod } from './platform/objects.ts';
@@ -41,23 +41,8 @@ describe.skipIf(noCluster)('a proxy that does not come back', () => {
   const inProxy = (proxy: number, script: string) =>
     kubectl.run(['exec', `${CLUSTER}-proxy-${proxy}`, '-c', 'proxy', '--', 'sh', '-c', script]);
 
-  const onShard = async (shard: number, sql: string) => {
-    const psql = [
-      'psql',
-      '-h',
-      '/run/postgresql',
-      '-U',
-      'postgres',
-      '-d',
-      'app',
-      '-XAtq',
-      '-v',
-      'ON_ERROR_STOP=1',
-      '-c',
-      sql,
-    ];
-    return (await kubectl.run(['exec', `${CLUSTER}-shard-${shard}-0`, '--', ...psql])).trim();
-  };
+  const onShard = async (shard: number, sql: string) =>
+    (await kubectl.run(psqlOnShard(`${CLUSTER}-shard-${shard}-0`, sql, 'app'))).trim();
   const rowsWhere = async (condition: string) => {
     const counts = await Promise.all(
       [0, 1].map((shard) => onShard(shard, `SELECT count(*) FROM accounts WHERE ${condition}`)),

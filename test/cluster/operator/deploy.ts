@@ -196,3 +196,9 @@ export async function ask(kubectl: Kubectl, cluster: string, sql: string, role =
   const command = ['exec', 'client', '--', 'psql', uri, '-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', sql];
   return (await kubectl.run(command)).trim();
 }
+
+/** Arguments with which kubectl runs a statement on a shard itself, as superuser; rows come unaligned. */
+export const psqlOnShard = (pod: string, sql: string, database = 'postgres'): string[] => [
+  ...['exec', pod, '--', 'psql', '-h', '/run/postgresql', '-U', 'postgres', '-d', database],
+  ...['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', sql],
+];
