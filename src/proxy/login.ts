@@ -193,7 +193,11 @@ export class Login {
     const { database } = this.#settings;
     const { services, backends } = this.#listener.options;
     const user = packet.parameters.get('user') ?? '';
-    if (this.#admin) return this.#openAdmin(user, packet);
+    if (this.#admin) {
+      // What came in the same packet is put aside first, see #early.
+      await Promise.resolve();
+      return this.#openAdmin(user, packet);
+    }
     const wanted = packet.parameters.get('database') ?? user;
     if (wanted !== database) {
       return this.#refuse(
