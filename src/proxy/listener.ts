@@ -154,6 +154,14 @@ export class Listener {
       socket.destroy();
     });
     socket.on('close', () => this.#sockets.delete(socket));
+    socket.once('finish', () => this.#seeOff(socket));
+  }
+
+  /** Our last word is out. Who does not hang up then is hung up on, or sockets that no limit counts would pile up. */
+  #seeOff(socket: Socket): void {
+    if (socket.destroyed) return;
+    const timer = setTimeout(() => socket.destroy(), this.settings.startupTimeoutMs);
+    socket.once('close', () => clearTimeout(timer));
   }
 }
 
