@@ -41,6 +41,7 @@ export class AdminSession {
   #skipping = false;
   #closed = false;
   #inBlock = false;
+  #goOn: () => void = () => undefined;
 
   constructor(socket: Socket, desk: AdminDesk) {
     this.#socket = socket;
@@ -54,8 +55,10 @@ export class AdminSession {
       FRAME_BYTES_MAX,
     );
     socket.on('data', (chunk) => this.push(chunk));
+    socket.on('drain', () => this.#goOn());
     socket.on('close', () => {
       this.#closed = true;
+      this.#goOn();
     });
   }
 
@@ -102,7 +105,15 @@ export class AdminSession {
         if (!(error instanceof MalformedMessage)) throw error;
         this.end(sqlError(error.code, error.message));
       }
+      if (this.#socket.writableNeedDrain) await this.#drained();
     }
+  }
+
+  /** Who does not read is not answered either, or the answers would pile up here. */
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#goOn = resolve;
+    });
   }
 
   async #message({ type, bytes }: Frame): Promise<void> {
