@@ -4,7 +4,7 @@ import type { RecoveryFindings } from '../recovery/types.ts';
 import type { DisruptiveAction, Waiting } from './action.ts';
 import type { Pod } from './kinds.ts';
 import type { Observation, ProxyObservation, ShardObservation } from './observation.ts';
-import { isLeaving, isOutdated, isPodReady, isProxyReady, isShardReady } from './wellness.ts';
+import { isLeaving, isPodReady, isProxyReady, isShardReady, whyOutdated } from './wellness.ts';
 
 /** A pod that is not as it should be, and why. */
 interface Candidate {
@@ -62,7 +62,7 @@ function shardCandidate(
   if (pod === undefined || isLeaving(pod)) return [];
   // Crash recovery after a power cut takes what it takes; a new pod would begin it again.
   if (look.kind === 'failed' && look.failure.kind === 'starting') return [];
-  const why = isOutdated(pod, statefulSet) ? `the definition of ${pod.metadata.name} changed` : restarts.get(name);
+  const why = whyOutdated(pod, statefulSet) ?? restarts.get(name);
   if (why === undefined) return [];
   const found = gates.restart.get(name);
   const gate = found === undefined || (found.opensAtMs !== null && found.opensAtMs <= nowMs) ? undefined : found;
@@ -77,7 +77,7 @@ function proxyCandidate(
 ): Candidate[] {
   const { name, pod } = proxy;
   if (pod === undefined || isLeaving(pod)) return [];
-  const why = isOutdated(pod, proxySet) ? `the definition of ${name} changed` : restarts.get(name);
+  const why = whyOutdated(pod, proxySet) ?? restarts.get(name);
   if (why === undefined) return [];
   return [{ pod, of: name, why, broken: isBroken(proxy), gate: undefined }];
 }

@@ -26,15 +26,26 @@ export function isProxyReady({ pod, look }: ProxyObservation): boolean {
 
 /** Which template a pod was made from; a set carries the hash in its template. */
 export function templateHashOf(set: KubeObject | undefined): string | undefined {
-  const { spec } = (set ?? {}) as { spec?: { template?: { metadata?: { annotations?: Record<string, string> } } } };
-  return spec?.template?.metadata?.annotations?.[ANNOTATIONS.restartHash];
+  return templateAnnotations(set)?.[ANNOTATIONS.restartHash];
 }
 
-/** True when the set as it is would make another pod than this one. */
-export function isOutdated(pod: Pod, liveSet: KubeObject | undefined): boolean {
-  const hash = templateHashOf(liveSet);
-  return hash !== undefined && pod.metadata.annotations?.[ANNOTATIONS.restartHash] !== hash;
+function templateAnnotations(set: KubeObject | undefined): Readonly<Record<string, string>> | undefined {
+  const { spec } = (set ?? {}) as { spec?: { template?: { metadata?: { annotations?: Record<string, string> } } } };
+  return spec?.template?.metadata?.annotations;
 }
+
+/** Why the set as it is would make another pod than this one; undefined when it would not. */
+export function whyOutdated({ metadata }: Pod, liveSet: KubeObject | undefined): string | undefined {
+  const hash = templateHashOf(liveSet);
+  if (hash === undefined) return undefined;
+  if (metadata.annotations?.[ANNOTATIONS.restartHash] !== hash) return `the definition of ${metadata.name} changed`;
+  const asked = templateAnnotations(liveSet)?.[RESTARTED_AT];
+  if (asked === undefined || metadata.annotations[RESTARTED_AT] === asked) return undefined;
+  return `kubectl rollout restart asked for it at ${asked}`;
+}
+
+/** What `kubectl rollout restart` writes into a set's template. It is not ours, so that applying the set leaves it there. */
+const RESTARTED_AT = 'kubectl.kubernetes.io/restartedAt';
 
 /** It came up and fell, or never came up: its container waits for another try. */
 export function isStruggling({ status }: Pod): boolean {

@@ -133,6 +133,49 @@ describe('a change', () => {
   });
 });
 
+describe('kubectl rollout restart', () => {
+  const uids = (world: SimulatedCluster) =>
+    [...world.pods].map(([name, { object }]) => `${name} ${object.metadata.uid}`);
+
+  it('of a set is done as any other restart: one pod at a time, when all others are well, and once', () => {
+    const world = running();
+    const before = new Set(uids(world));
+    world.rolloutRestart('bank-proxy');
+    world.rolloutRestart('bank-shard-1');
+    let least = 4;
+    world.settle(60, () => {
+      least = Math.min(least, world.readyPods('bank-').length);
+    });
+    const after = uids(world);
+    expect(after.filter((each) => before.has(each)).map((each) => each.split(' ')[0])).toEqual(['bank-shard-0-0']);
+    expect(least).toBe(3);
+    for (let count = 0; count < 10; count += 1) world.step();
+    expect(uids(world).toSorted()).toEqual(after.toSorted());
+  });
+
+  it('does not touch a shard that holds transactions in doubt', () => {
+    const world = running();
+    const restart = new Map([['shard-1', gate(null)]]);
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, restart } };
+    const before = uids(world);
+    world.rolloutRestart('bank-shard-1');
+    for (let count = 0; count < 20; count += 1) world.step();
+    expect(uids(world)).toEqual(before);
+    expect(world.planNow().waiting.map(({ message }) => message)).toContain('2 transactions are in doubt');
+  });
+
+  it('is forgotten, and restarts nobody again, when the set is made anew around its pods', () => {
+    const world = running();
+    world.rolloutRestart('bank-shard-1');
+    world.settle();
+    world.done.length = 0;
+    world.spec((spec) => Object.assign(block(spec, 'shards'), { storage: { size: '2Gi' } }));
+    world.settle();
+    expect(world.done).toContain('recreateSet');
+    expect(world.done).not.toContain('replacePod');
+  });
+});
+
 describe('the number of proxies', () => {
   const scaled = (world: SimulatedCluster, replicas: number) =>
     world.spec((spec) => Object.assign(block(spec, 'proxy'), { replicas }));

@@ -6,8 +6,6 @@ import { NO_FINDINGS } from '../../../../src/operator/cluster/no-recovery.ts';
 import type { Look, Observation } from '../../../../src/operator/cluster/observation.ts';
 import { observe } from '../../../../src/operator/cluster/observe.ts';
 import { plan } from '../../../../src/operator/cluster/plan.ts';
-import { templateHashOf } from '../../../../src/operator/cluster/wellness.ts';
-import { ANNOTATIONS } from '../../../../src/operator/desired/labels.ts';
 import { shardParameters } from '../../../../src/operator/desired/postgres-parameters.ts';
 import { PROXY_CONFIG_KEY, proxyConfigSha256 } from '../../../../src/operator/desired/proxy-config.ts';
 import type { KubeObject } from '../../../../src/operator/kube/resource.ts';
@@ -39,6 +37,8 @@ export class SimulatedCluster {
   findings: RecoveryFindings = NO_FINDINGS;
   /** Images that cannot be pulled. */
   readonly missingImages = new Set<string>();
+  /** By set: what `kubectl rollout restart` wrote into its template; server-side apply leaves it, as it is not ours. */
+  readonly #restartedAt = new Map<string, string>();
   readonly done: string[] = [];
   gone = false;
   /** On each shard. */
@@ -59,6 +59,13 @@ export class SimulatedCluster {
   delete(): void {
     const deletionTimestamp = new Date(this.nowMs).toISOString();
     this.cluster = { ...this.cluster, metadata: { ...this.cluster.metadata, deletionTimestamp } };
+  }
+
+  rolloutRestart(set: string): void {
+    const key = `StatefulSet/${set}`;
+    this.#restartedAt.set(key, new Date(this.nowMs).toISOString());
+    const live = this.objects.get(key);
+    if (live !== undefined) this.#put(key, live);
   }
 
   get nowMs(): number {
@@ -197,6 +204,7 @@ export class SimulatedCluster {
         return;
       case 'recreateSet':
         this.objects.delete(`StatefulSet/${action.set.name}`);
+        this.#restartedAt.delete(`StatefulSet/${action.set.name}`);
         return;
       default:
         this.#tell(action);
@@ -221,7 +229,10 @@ export class SimulatedCluster {
   #put(key: string, object: KubeObject): void {
     this.#versions += 1;
     const metadata = { uid: `uid-${key}`, ...object.metadata, resourceVersion: String(this.#versions) };
-    this.objects.set(key, { ...object, metadata });
+    const at = this.#restartedAt.get(key);
+    const annotations = { 'kubectl.kubernetes.io/restartedAt': at };
+    const others = at === undefined ? {} : { spec: { template: { metadata: { annotations } } } };
+    this.objects.set(key, merged({ ...object, metadata }, others) as KubeObject);
   }
 
   #patch(kind: string, name: string, patch: Plain): void {
@@ -272,8 +283,10 @@ export class SimulatedCluster {
     }
     if (this.pods.has(name)) return;
     this.#versions += 1;
-    const annotations = { [ANNOTATIONS.restartHash]: templateHashOf(set) ?? '' };
-    const { spec } = set as unknown as { spec: { template: { spec: Plain } } };
+    const { spec } = set as unknown as {
+      spec: { template: { metadata: { annotations: Record<string, string> }; spec: Plain } };
+    };
+    const { annotations } = spec.template.metadata;
     const metadata = { name, namespace: 'test', uid: `pod-${this.#versions}`, annotations };
     this.pods.set(name, {
       object: { metadata, spec: spec.template.spec } as KubeObject,
