@@ -22,20 +22,30 @@ export interface HttpStatusOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly routes: HttpRoutes;
+  /** How long a request may take to come, and a connection may stand still; default 5 s. */
+  readonly timeoutMs?: number;
 }
 
 const HEADER_BYTES_MAX = 8_192;
-const REQUEST_TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 5_000;
 const CONNECTIONS_MAX = 64;
 
 /** Resolves once it listens. Rejects when the address cannot be used. */
-export function startHttpStatus({ host, port, routes }: HttpStatusOptions): Promise<HttpStatusServer> {
+export function startHttpStatus(options: HttpStatusOptions): Promise<HttpStatusServer> {
+  const { host, port, routes, timeoutMs = TIMEOUT_MS } = options;
   const server = createServer(
-    { maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      requestTimeout: timeoutMs,
+      headersTimeout: timeoutMs,
+      connectionsCheckingInterval: timeoutMs / 5,
+    },
     (request, response) => void answer(routes, request, response),
   );
   server.maxConnections = CONNECTIONS_MAX;
-  server.keepAliveTimeout = REQUEST_TIMEOUT_MS;
+  server.keepAliveTimeout = timeoutMs;
+  // Who says nothing, or does not read, must not hold a place that a probe needs: an unanswered one restarts the process.
+  server.timeout = timeoutMs;
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
