@@ -2,6 +2,7 @@
 // only for its own rows is refused: uniqueness and foreign keys off the shard key, defaults that differ per shard.
 import type { ColumnDef, Constraint, Node, RangeVar } from 'libpg-query';
 import { factsOf } from '../sql/facts.ts';
+import { spellsClock } from './decision.ts';
 import { keyFamily, wireTypeOfKey } from './placement.ts';
 import { type Refused, refuse } from './refusal.ts';
 import type { Resolved, ShardedRule } from './scopes.ts';
@@ -132,9 +133,27 @@ function constraint(
 /** A default for a reference table may only be the same on every shard. */
 export function defaultOf(expression: Node | undefined, table: string): Refused | undefined {
   if (expression === undefined) return undefined;
-  for (const [kind, name] of factsOf(expression).functions)
-    if (kind !== 'same') return defaultRefusal(table, `a default of ${name}`);
-  return undefined;
+  const facts = factsOf(expression);
+  for (const [kind, name] of facts.functions) if (kind !== 'same') return defaultRefusal(table, `a default of ${name}`);
+  // Read when the DDL runs, which is at another moment on each shard.
+  const moment = facts.strings.find(({ value }) => spellsClock(value));
+  return moment === undefined ? undefined : defaultRefusal(table, `a default of '${moment.value}'`);
+}
+
+/** A domain brings its default into every table that uses it, where it is not seen. */
+export function domainRefusal(node: Node): Refused | undefined {
+  const defaults: (Node | undefined)[] = [];
+  if ('AlterDomainStmt' in node && node.AlterDomainStmt.subtype === 'T') defaults.push(node.AlterDomainStmt.def);
+  if ('CreateDomainStmt' in node) {
+    for (const made of node.CreateDomainStmt.constraints ?? []) {
+      if ('Constraint' in made && made.Constraint.contype === 'CONSTR_DEFAULT') defaults.push(made.Constraint.raw_expr);
+    }
+  }
+  if (defaults.every((expression) => defaultOf(expression, '') === undefined)) return undefined;
+  return refuse(
+    'a domain with a default that differs per shard could give a table that is on every shard another value on each',
+    'Write the default at the columns of sharded tables.',
+  );
 }
 
 function foreignKey(

@@ -2,7 +2,7 @@
 // not keep for the whole table (UNIQUE without the shard key, a value that differs per shard) is refused with the reason.
 import type { AlterTableStmt, CreateStmt, Node, RangeVar } from 'libpg-query';
 import { factsOf } from '../sql/facts.ts';
-import { defaultOf, type Resolve, tableElement, uniqueRefusal } from './ddl-constraints.ts';
+import { defaultOf, domainRefusal, type Resolve, tableElement, uniqueRefusal } from './ddl-constraints.ts';
 import { type Refused, refuse } from './refusal.ts';
 import { type Resolved, resolveRelation, type ShardedRule } from './scopes.ts';
 import { type Topology, tableId } from './topology.ts';
@@ -46,7 +46,7 @@ export function ddlRefusal(node: Node, topology: Topology): Refused | undefined 
       : undefined;
   }
   if ('ViewStmt' in node || 'RuleStmt' in node || 'CreateTableAsStmt' in node) return derived(node, topology);
-  return undefined;
+  return domainRefusal(node);
 }
 
 function isListed(table: Resolved | undefined, topology: Topology): boolean {
