@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
+import type { ShardedClusterStatus } from '../../../src/operator/api/sharded-cluster.generated.ts';
 import { type Kubectl, waitFor } from '../harness/kubectl.ts';
 import { PROJECT_ROOT } from '../images/names.ts';
 
@@ -142,20 +143,7 @@ export async function waitForReady(
 
 export interface SeenCluster {
   readonly metadata: { readonly generation: number; readonly finalizers?: readonly string[] };
-  readonly status?: {
-    readonly observedGeneration?: number;
-    readonly phase?: string;
-    readonly message?: string;
-    readonly clusterId?: string;
-    readonly conditions?: readonly {
-      readonly type: string;
-      readonly status: string;
-      readonly reason: string;
-      readonly message: string;
-    }[];
-    readonly retiredShards?: readonly { readonly name: string }[];
-    readonly proxies?: readonly { readonly name: string; readonly walId?: string; readonly epoch?: number }[];
-  };
+  readonly status?: ShardedClusterStatus;
 }
 
 export async function seenCluster(kubectl: Kubectl, name: string): Promise<SeenCluster> {

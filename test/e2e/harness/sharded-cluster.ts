@@ -1,43 +1,14 @@
 // The ShardedCluster that end-to-end tests break, and what its status says.
+import type { ShardedClusterStatus } from '../../../src/operator/api/sharded-cluster.generated.ts';
 import { type KubeObject, resource } from '../../../src/operator/kube/resource.ts';
 import type { Kubectl } from '../../cluster/harness/kubectl.ts';
 import { TRANSFER_SHARDING } from '../../support/transfer-load.ts';
 import type { ShardUrl } from '../load/files.ts';
-import { type Condition, type KubeConnection, SECRETS, secretValue } from './kube.ts';
+import { type KubeConnection, SECRETS, secretValue } from './kube.ts';
 import { LOAD_LABELS } from './load-job.ts';
 
-export interface SeenProxy {
-  readonly name: string;
-  readonly state?: string;
-  readonly walId?: string;
-  readonly epoch?: number;
-  readonly inDoubt?: number;
-  readonly lastRecoveryTime?: string;
-}
-
 export interface SeenCluster extends KubeObject {
-  readonly status?: {
-    readonly observedGeneration?: number;
-    readonly phase?: string;
-    readonly message?: string;
-    readonly inDoubtTransactions?: number;
-    readonly conditions?: readonly Condition[];
-    readonly proxies?: readonly SeenProxy[];
-    readonly shards?: readonly { readonly name: string; readonly preparedTransactions?: number }[];
-    readonly heldTransactions?: readonly {
-      readonly transaction: string;
-      readonly reason: string;
-      readonly needsDecision: boolean;
-      /** `shard-0 C, shard-1 P` */
-      readonly participants: string;
-    }[];
-    readonly lastRecovery?: {
-      readonly time: string;
-      readonly committed: number;
-      readonly rolledBack: number;
-      readonly held: number;
-    };
-  };
+  readonly status?: ShardedClusterStatus;
 }
 
 export const SHARDED_CLUSTERS = resource<SeenCluster>('atomshard.dev/v1alpha1', 'ShardedCluster', 'shardedclusters');

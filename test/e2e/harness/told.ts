@@ -1,20 +1,23 @@
 // What the status tells of a recovery, and what the proxy's own log says: to be compared with what the shards show.
+import type { StatusLastRecovery } from '../../../src/operator/api/sharded-cluster.generated.ts';
 import { waitFor } from '../../cluster/harness/kubectl.ts';
 import type { RunFindings } from '../load/reckoning.ts';
-import { type SeenCluster, SHARDED_CLUSTERS } from './sharded-cluster.ts';
+import { SHARDED_CLUSTERS } from './sharded-cluster.ts';
 import type { System } from './system.ts';
 
 /** The operator asks proxies every few seconds, and writes a status at most so often. */
 const TOLD_TIMEOUT_MS = 20_000;
 
-type LastRecovery = NonNullable<NonNullable<SeenCluster['status']>['lastRecovery']>;
-
 /** Says where `status.lastRecovery` differs from what became of the run's transactions; pure. */
-export function toldOtherwise(run: RunFindings, faultAtMs: number, told: LastRecovery | undefined): string | undefined {
+export function toldOtherwise(
+  run: RunFindings,
+  faultAtMs: number,
+  told: StatusLastRecovery | undefined,
+): string | undefined {
   const { committed, rolledBack } = run.counts;
   const wanted = `${committed} committed and ${rolledBack} rolled back`;
   // Times in a status are whole seconds.
-  if (told === undefined || Date.parse(told.time) < faultAtMs - 1_000)
+  if (told?.time === undefined || Date.parse(told.time) < faultAtMs - 1_000)
     return `the status tells of no recovery since ${run.instance} died; the shards say ${wanted}`;
   if (told.committed === committed && told.rolledBack === rolledBack && told.held === 0) return undefined;
   const said = `${told.committed} committed, ${told.rolledBack} rolled back and ${told.held} held`;

@@ -30,7 +30,7 @@ async function heldOf({ system }: Ground, instance: string) {
 export async function endHeld(ground: Ground, instance: string): Promise<number> {
   const ended = new Set<string>();
   await waitFor(`what ${instance} left to be ended`, TIMEOUT_MS, async () => {
-    for (const { transaction, participants, needsDecision } of await heldOf(ground, instance)) {
+    for (const { transaction, participants = '', needsDecision = false } of await heldOf(ground, instance)) {
       if (ended.has(transaction) || !needsDecision) continue;
       // States as docs/RECOVERY.md names them: C is committed.
       const verdict = / C(,|$)/.test(participants) ? '--commit' : '--abort';
