@@ -208,6 +208,18 @@ describe('the number of proxies', () => {
     expect(world.pods.has('bank-proxy-1')).toBe(false);
   });
 
+  it('lets one thing happen at a time: while a proxy is on its way out nobody who is well is restarted', () => {
+    const world = running();
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal: new Map([['proxy-1', gate(null)]]) } };
+    scaled(world, 1);
+    world.spec((spec) => Object.assign(block(spec, 'postgres'), { image: 'postgres:18.1' }));
+    for (let count = 0; count < 20; count += 1) world.step();
+    expect(world.done).not.toContain('replacePod');
+    world.findings = NO_FINDINGS;
+    world.settle();
+    expect(world.done.filter((kind) => kind === 'replacePod')).toHaveLength(2);
+  });
+
   it('is given back to a proxy that drained when it is wanted again', () => {
     const world = running((spec) => Object.assign(block(spec, 'proxy'), { replicas: 2 }));
     world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal: new Map([['proxy-1', gate(null)]]) } };

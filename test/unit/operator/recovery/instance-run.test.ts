@@ -2,23 +2,39 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/kernel/clock.ts';
 import { type RunDeps, type RunOutcome, recoverInstance } from '../../../../src/operator/recovery/instance-run.ts';
+import type { ShardProbe } from '../../../../src/recovery/shard-probe.ts';
 import { renderTransactionId } from '../../../../src/transaction/gid.ts';
 import type { LogEvidence } from '../../../../src/transaction/log-evidence.ts';
+import type { PretendShard } from '../../../support/pretend-shard.ts';
 import { PretendWorld } from '../../../support/pretend-world.ts';
 import { EPOCH } from '../../../support/told-log.ts';
 
 const WISH = { clusterId: 'k3x9q', instance: 'proxy-0', epochSeen: EPOCH - 1, hasLog: true, mayLive: null } as const;
 
+const LOST = { ...WISH, hasLog: false } as const;
+
 interface Course {
   /** Between two rounds of a pass. */
   readonly meanwhile?: () => void;
   readonly isLocked?: () => boolean;
+  readonly wish?: Parameters<typeof recoverInstance>[0];
 }
 
-function runIn(world: PretendWorld, { meanwhile = () => undefined, isLocked = () => false }: Course = {}) {
+function runIn(world: PretendWorld, { meanwhile = () => undefined, isLocked = () => false, wish = WISH }: Course = {}) {
   const happened: string[] = [];
+  /** Runs below these were ended. */
+  const fencedBelow = new Set<number>();
+  const probeOf = (shard: PretendShard): [string, ShardProbe] => {
+    const probe = shard.probe((what) => void happened.push(what));
+    const fence = probe.fence.bind(probe);
+    const noting: ShardProbe['fence'] = (cluster, instance, below) => {
+      fencedBelow.add(below);
+      return fence(cluster, instance, below);
+    };
+    return [shard.name, Object.assign(probe, { fence: noting })];
+  };
   const deps: RunDeps = {
-    probes: new Map(world.shards.map((shard) => [shard.name, shard.probe((what) => void happened.push(what))])),
+    probes: new Map(world.shards.map(probeOf)),
     readLog: async (ids) => {
       happened.push(`log ${ids.join()}`);
       if (isLocked()) return { kind: 'locked', holder: 'the proxy' };
@@ -30,7 +46,7 @@ function runIn(world: PretendWorld, { meanwhile = () => undefined, isLocked = ()
     controlPoint: () => undefined,
     onStep: () => undefined,
   };
-  return { happened, run: (): Promise<RunOutcome> => recoverInstance(WISH, deps) };
+  return { happened, fencedBelow, run: (): Promise<RunOutcome> => recoverInstance(wish, deps) };
 }
 
 describe('a run', () => {
@@ -79,5 +95,49 @@ describe('a run', () => {
     const fenced = happened.findIndex((what) => what.endsWith('fence'));
     expect(read).toBeGreaterThan(0);
     expect(fenced).toBeGreaterThan(read);
+  });
+
+  it('without a log touches nothing while a process of the proxy may live', async () => {
+    const world = new PretendWorld(2);
+    const laidOut = world.layOut({ 0: 'prepared', 1: 'working' });
+    const { fencedBelow, run } = runIn(world, { wish: { ...LOST, mayLive: 'pod bank-proxy-0 runs' } });
+    expect(await run()).toEqual({ kind: 'blocked', why: 'owner-alive', message: 'pod bank-proxy-0 runs' });
+    expect(fencedBelow.size).toBe(0);
+    expect(world.lives(laidOut)).toBe('pw');
+  });
+
+  it('by the log of another proxy, whose volume was put in its place, touches nothing', async () => {
+    const world = new PretendWorld(2);
+    const laidOut = world.layOut({ 0: 'prepared', 1: 'prepared' });
+    world.layOut({ 0: 'committed', 1: 'prepared' }, { instance: 'proxy-1', decided: true });
+    const { fencedBelow, run } = runIn(world);
+    expect(await run()).toMatchObject({
+      kind: 'blocked',
+      why: 'log-unreadable',
+      message: expect.stringMatching(/k3x9q:proxy-1/),
+    });
+    expect(fencedBelow.size).toBe(0);
+    expect(world.lives(laidOut)).toBe('pp');
+  });
+
+  it('ends connections up to the run that wrote the log, and never those of a run after it', async () => {
+    const world = new PretendWorld(2);
+    const later = world.layOut({ 0: 'prepared', 1: 'prepared' }, { epoch: EPOCH + 3 });
+    const { fencedBelow, run } = runIn(world, { wish: { ...WISH, epochSeen: EPOCH + 3 } });
+    await run();
+    expect([...fencedBelow]).toEqual([EPOCH]);
+    expect(world.lives(later)).toBe('pp');
+  });
+
+  it('without a log ends connections up to the last run that anybody saw of this very proxy', async () => {
+    const world = new PretendWorld(2);
+    world.layOut({ 0: 'prepared', 1: 'prepared' });
+    const others = [{ instance: 'proxy-1' }, { cluster: 'other' }].map((whose) =>
+      world.layOut({ 0: 'prepared', 1: 'prepared' }, { ...whose, epoch: EPOCH + 50 }),
+    );
+    const { fencedBelow, run } = runIn(world, { wish: LOST });
+    await run();
+    expect([...fencedBelow]).toEqual([EPOCH]);
+    expect(others.map((laidOut) => world.lives(laidOut))).toEqual(['pp', 'pp']);
   });
 });

@@ -290,6 +290,20 @@ describe('an operator after another one', () => {
     expect(step({ proxies: { 1: silent } }, next).instances[1]?.state).toEqual({ kind: 'gone' });
   });
 
+  it('asks anew where its predecessor left a Job that is old: the proxy may have run since', async () => {
+    prepared(4);
+    step(AWAY);
+    await runs();
+    const made = [...kube.made];
+    await reconciler.stop();
+    await clock.pass(61_000);
+    prepared(4);
+    step(AWAY, operator());
+    await runs();
+    expect(kube.deleted).toEqual(made);
+    expect(kube.made).toEqual([...made, ...made]);
+  });
+
   it('does not repeat the Events of a proxy that recovered before it began', () => {
     const lastRecovery = { atMs: NOW_MS - 877, committed: 2, rolledBack: 0, held: 0 };
     const time = timeText(lastRecovery.atMs);
