@@ -42,6 +42,13 @@ const CASES: readonly [row: string, TransactionEvidence, verdict: string, alarms
   ['lost-the-rest', evidence('lost', 'P N', { owner: 'fenced' }), 'hold-ask', ['WalLost']],
   ['lost-the-rest', evidence('lost', 'P F', { owner: 'fenced' }), 'hold-ask', ['WalLost']],
   ['lost-the-rest', evidence('lost', 'P B', { owner: 'fenced' }), 'hold-ask', ['WalLost']],
+  // What cannot be read of a damaged log may be the decision: that all are prepared proves nothing.
+  ['lost-the-rest', evidence('damaged', 'P P', { owner: 'fenced' }), 'hold-ask', ['WalDamaged']],
+  ['lost-committed', evidence('damaged', 'P C!', { owner: 'fenced' }), 'commit', ['WalDamaged']],
+  ['lost-committed-unproven', evidence('damaged', 'P C', { owner: 'fenced' }), 'hold-ask', ['WalDamaged']],
+  ['lost-aborted', evidence('damaged', 'P A', { owner: 'fenced' }), 'abort', ['WalDamaged']],
+  ['lost-in-progress', evidence('damaged', 'P I', { owner: 'fenced' }), 'terminate', ['WalDamaged']],
+  ['lost-unreachable', evidence('damaged', 'P U', { owner: 'fenced' }), 'hold-retry', ['WalDamaged']],
 ];
 
 describe('decide', () => {
