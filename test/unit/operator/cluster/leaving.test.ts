@@ -4,15 +4,17 @@ import { describe, expect, it } from 'vitest';
 import { AppliedObjects } from '../../../../src/operator/cluster/applied.ts';
 import { CLAIMS } from '../../../../src/operator/cluster/kinds.ts';
 import { NO_FINDINGS } from '../../../../src/operator/cluster/no-recovery.ts';
-import type { Observation } from '../../../../src/operator/cluster/observation.ts';
+import type { Observation, ProxyObservation } from '../../../../src/operator/cluster/observation.ts';
 import { Performer } from '../../../../src/operator/cluster/perform.ts';
 import { planDeletion } from '../../../../src/operator/cluster/plan-deletion.ts';
 import { nothing } from '../../../../src/operator/cluster/plan-nothing.ts';
 import { sizeProxies } from '../../../../src/operator/cluster/proxy-sizing.ts';
+import { leftoverClaims, retireShards } from '../../../../src/operator/cluster/retirement.ts';
 import { FINALIZER } from '../../../../src/operator/desired/labels.ts';
 import type { KubeClient } from '../../../../src/operator/kube/client.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
-import type { ProxyState } from '../../../../src/operator/sql/facts.ts';
+import type { Gate, InstanceFinding } from '../../../../src/operator/recovery/types.ts';
+import type { ProxyFacts, ProxyState } from '../../../../src/operator/sql/facts.ts';
 import { createLog } from '../../../../src/telemetry/log.ts';
 import { NOW_MS, PROXY_FACTS, proxySeen, SHARD_FACTS, seen, seenCluster, shardSeen } from './seen-cluster.ts';
 
@@ -30,6 +32,71 @@ describe('a proxy that nobody wants any more', () => {
 
   it('goes when its log is Clean', () => {
     expect(replicasWith('Clean')).toBe(1);
+  });
+});
+
+const gate: Gate = { reason: 'InDoubtTransactions', message: '2 in doubt', inDoubt: 2, opensAtMs: null };
+
+describe('the volume of a log whose proxy was scaled away', () => {
+  const claim = { metadata: { namespace: 'test', name: 'wal-bank-proxy-1', uid: 'claim-1' } };
+
+  function deleted(
+    more: Partial<ProxyObservation> = {},
+    { kind = 'gone' as string, gated = false, policy = 'Delete' } = {},
+  ) {
+    const gone = proxySeen(1, { pod: undefined, look: { kind: 'never' }, claim, ...more });
+    const proxySet = { metadata: { name: 'bank-proxy' }, spec: { replicas: 1 } };
+    const { observation } = seenCluster({
+      spec: { proxy: { replicas: 1 }, pvcRetentionPolicy: { whenScaled: policy } },
+      observation: { proxies: [proxySeen(0, { claim }), gone], proxySet },
+    });
+    const facts = { inDoubt: 0, oldestMs: null, walId: null, epoch: null, walLost: null };
+    const instance = { instance: 'proxy-1', state: { kind } as InstanceFinding['state'], ...facts };
+    const removal = new Map(gated ? [['proxy-1', gate]] : []);
+    const gates = { ...NO_FINDINGS.gates, removal };
+    const instances = kind === 'unknown' ? [] : [instance];
+    return leftoverClaims(observation, { ...NO_FINDINGS, instances, gates }).map((action) =>
+      action.kind === 'delete' ? `${action.ref.name} ${action.uid}` : action.kind,
+    );
+  }
+
+  it('is deleted where the policy says so and recovery knows that nothing of it is left', () => {
+    expect(deleted()).toEqual(['wal-bank-proxy-1 claim-1']);
+    expect(deleted({}, { policy: 'Retain' })).toEqual([]);
+  });
+
+  it.each(['unknown', 'present', 'away', 'acting', 'held', 'blocked'])('stays while recovery says %s', (kind) => {
+    expect(deleted({}, { kind })).toEqual([]);
+  });
+
+  it('stays while transactions need it, while its pod is there, while it is wanted, and is not deleted twice', () => {
+    expect(deleted({}, { gated: true })).toEqual([]);
+    expect(deleted({ pod: { metadata: { name: 'bank-proxy-1' } } })).toEqual([]);
+    expect(deleted({ ordinal: 0 })).toEqual([]);
+    const leaving = { metadata: { ...claim.metadata, deletionTimestamp: '2026-11-21T13:00:00Z' } };
+    expect(deleted({ claim: leaving })).toEqual([]);
+  });
+});
+
+describe('a shard that left the spec', () => {
+  function stopped(proxy: Partial<ProxyFacts>, gated = false, placement = ['shard-0']) {
+    const statefulSet = { metadata: { namespace: 'test', name: 'bank-shard-1' }, spec: { replicas: 1 } };
+    const shards = [shardSeen(0), shardSeen(1, { kind: 'retired', statefulSet })];
+    const proxies = [proxySeen(0, { look: seen({ ...PROXY_FACTS, configSha256: 'new', ...proxy }) })];
+    const { observation } = seenCluster({ observation: { shards, proxies } });
+    const restart = new Map(gated ? [['shard-1', gate]] : []);
+    const findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, restart } };
+    const { calm, waiting } = retireShards(observation, findings, { placement, configSha256: 'new' });
+    return [...calm.map(({ kind }) => kind), ...waiting.map(({ reason }) => reason)];
+  }
+
+  it('is stopped when no proxy uses it any more and nothing on it is in doubt', () => {
+    expect(stopped({})).toHaveLength(1);
+    expect(stopped({})).not.toContain('ShardInUse');
+    expect(stopped({ configSha256: 'old' })).toEqual(['ShardInUse']);
+    expect(stopped({ restartNeeded: ['shards'] })).toEqual(['ShardInUse']);
+    expect(stopped({}, true)).toEqual(['InDoubtTransactions']);
+    expect(stopped({}, false, ['shard-0', 'shard-1'])).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 // The plan by where it leads: in a simulated cluster every course ends, and on its way nobody is disturbed more than needed.
 import { describe, expect, it } from 'vitest';
 import { NO_FINDINGS } from '../../../../src/operator/cluster/no-recovery.ts';
+import { shardParameters } from '../../../../src/operator/desired/postgres-parameters.ts';
 import type { Gate } from '../../../../src/operator/recovery/types.ts';
 import { NOW_MS } from './seen-cluster.ts';
 import { SimulatedCluster } from './simulated-cluster.ts';
@@ -246,6 +247,31 @@ describe('a cluster that shall stand still', () => {
     world.spec((spec) => Object.assign(spec, { shutdown: false }));
     world.settle();
     expect(world.readyPods('bank-')).toHaveLength(4);
+  });
+});
+
+describe('transactions in doubt', () => {
+  it('keep their shard up in a cluster that shall stand still, so that they can be ended', () => {
+    const world = running();
+    const restart = new Map([['shard-0', gate(null)]]);
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, restart } };
+    world.spec((spec) => Object.assign(spec, { shutdown: true }));
+    for (let count = 0; count < 20; count += 1) world.step();
+    expect([...world.pods.keys()]).toEqual(['bank-shard-0-0']);
+    world.findings = NO_FINDINGS;
+    world.settle();
+    expect(world.pods.size).toBe(0);
+  });
+
+  it('keep their places: PostgreSQL would not start with fewer than are taken', () => {
+    const world = running();
+    const maxPreparedFloor = new Map([['shard-0', 5_000]]);
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, maxPreparedFloor } };
+    const { input } = world.planNow();
+    if (input === undefined) throw new Error('a cluster that runs has input');
+    const places = [0, 1].map((index) => Number(shardParameters(input, index).max_prepared_transactions));
+    expect(places[0]).toBe(5_000);
+    expect(places[1]).toBeLessThan(5_000);
   });
 });
 
