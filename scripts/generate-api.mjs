@@ -143,7 +143,7 @@ function below(schema, at, lines, rules) {
     }
     return;
   }
-  if (schema.items) return below({ ...schema.items }, `${at}[]`, lines, rules);
+  if (schema.items) return below(schema.items, `${at}[]`, lines, rules);
   if (schema.properties) return rows(schema, at, lines, rules);
   for (const rule of schema['x-kubernetes-validations'] ?? []) rules.push([at, rule]);
 }

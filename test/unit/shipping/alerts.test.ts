@@ -118,19 +118,4 @@ describe('alerts and dashboard', () => {
       expect(annotations.runbook).toBe(`docs/RUNBOOK.md#${alert.toLowerCase()}`);
     }
   });
-
-  it('the runbook links to headings that there are', () => {
-    const anchors = (file: string) =>
-      [...read(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
-        title
-          .toLowerCase()
-          .replaceAll(/[^a-z0-9 _-]/g, '')
-          .replaceAll(' ', '-'),
-      );
-    const links = [...read('docs/RUNBOOK.md').matchAll(/\]\(([\w.]*)#([\w-]+)\)/g)];
-    expect(links.length).toBeGreaterThan(1);
-    for (const [, file = '', anchor = ''] of links) {
-      expect(anchors(`docs/${file === '' ? 'RUNBOOK.md' : file}`)).toContain(anchor);
-    }
-  });
 });
