@@ -144,22 +144,16 @@ function routeRows(
   if (decision.spread !== undefined) return { kind: 'refused', error: decision.spread };
   if (!known || decision.sets.length > 0)
     return refuse(`tables read by the INSERT into ${decision.table} are on other shards`);
-  if (decision.hasParameters) {
-    return refuse(
-      `the rows of this INSERT into ${decision.table} belong to different shards`,
-      'Insert them one row at a time (in one transaction they stay atomic), or group the rows by shard.',
-      'A statement with parameters is not cut into rows.',
-    );
-  }
   const refused = decision.clock === undefined ? undefined : clockRefusal(decision.clock, literals, parameters);
   if (refused !== undefined) return refused;
-  const parts = splitRows(text, placedRows, shards.ascending());
-  return parts === undefined
-    ? refuse(
-        `the rows of this INSERT into ${decision.table} belong to different shards`,
-        'Insert them one row at a time.',
-      )
-    : { kind: 'split', parts };
+  const parts = splitRows(text, placedRows, shards.ascending(), decision.hasParameters ? parameters : undefined);
+  if (parts !== undefined) return { kind: 'split', parts };
+  return refuse(
+    `the rows of this INSERT into ${decision.table} belong to different shards and cannot be told apart with certainty`,
+    decision.hasParameters
+      ? 'Give each row parameters of its own, or declare their types; or insert one row at a time (in one transaction they stay atomic).'
+      : 'Insert them one row at a time.',
+  );
 }
 
 function badKey(placed: number, table: string): Route {

@@ -30,6 +30,8 @@ export interface BoundParameters {
 export interface RoutePart {
   readonly shard: number;
   readonly text: string;
+  /** Which of the client's parameters (from 0) are $1, $2, … of this text; absent where it has none. */
+  readonly parameters?: readonly number[];
 }
 
 export type Route =
@@ -37,7 +39,7 @@ export type Route =
   /** At least two shards, ascending. */
   | { readonly kind: 'some'; readonly shards: readonly number[] }
   | { readonly kind: 'all' }
-  /** A multi-row INSERT cut by row: every shard (ascending) gets its own text. Never with parameters. */
+  /** A multi-row INSERT cut by row: every shard (ascending) gets its own text. */
   | { readonly kind: 'split'; readonly parts: readonly RoutePart[] }
   /** Every shard would answer the same; `prefer` names the one to take when the session is free to choose. */
   | { readonly kind: 'any'; readonly prefer?: 0 | undefined }

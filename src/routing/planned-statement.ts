@@ -170,7 +170,7 @@ class Statement implements PlannedStatement {
     const { columns } = decision;
     if (this.rewritten === undefined) return unwritable(decision.table);
     if (route.kind !== 'split') return route;
-    const parts = route.parts.map(({ shard, text }) => ({ shard, text: writeColumnList(text, columns)?.text }));
+    const parts = route.parts.map((part) => ({ ...part, text: writeColumnList(part.text, columns)?.text }));
     return parts.every((part): part is RoutePart => part.text !== undefined)
       ? { kind: 'split', parts }
       : unwritable(decision.table);

@@ -2,10 +2,13 @@
 // look as if the client's own messages had been sent: statements a connection lacks are injected, those it has are not
 // sent again.
 
+import { assert } from '../kernel/assert.ts';
+import { bindValue, formatOf, readBind } from '../protocol/client-message.ts';
 import { renameBind } from '../protocol/client-message-rewriter.ts';
 import * as message from '../protocol/client-message-writer.ts';
 import { BIND_COMPLETE, PARSE_COMPLETE } from '../protocol/server-message.ts';
 import { readDataRow } from '../protocol/server-message-reader.ts';
+import type { RoutePart } from '../routing/plan.ts';
 import type { ServerConnection } from '../shard/connection.ts';
 import { ASK_XID, PREPARE_XID_QUESTION } from '../shard/xid-question.ts';
 import { connectionMemory } from './connection-memory.ts';
@@ -27,7 +30,13 @@ export type GroupItem =
   /** `confirmed` is called when the client has been told that the Parse succeeded. */
   | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly confirmed: () => void }
   | { readonly kind: 'describe-statement'; readonly statement: ClientStatement }
-  | { readonly kind: 'bind'; readonly statement: ClientStatement; readonly frame: Buffer }
+  /** `parts`: each shard gets a text and values of its own. */
+  | {
+      readonly kind: 'bind';
+      readonly statement: ClientStatement;
+      readonly frame: Buffer;
+      readonly parts?: readonly RoutePart[] | undefined;
+    }
   | { readonly kind: 'describe-portal'; readonly statement: ClientStatement; readonly frame: Buffer }
   | { readonly kind: 'execute' | 'close-portal'; readonly frame: Buffer }
   /** A reply of the proxy's own, in its place. */
@@ -44,8 +53,8 @@ export function groupDispatch(items: readonly GroupItem[], names: StatementNames
       if (riders?.onXid !== undefined) unit.askXid(riders.onXid);
       return unit.finish();
     },
-    merged: (connection) => {
-      const unit = new UnitBuilder(connection, names);
+    merged: (connection, shard) => {
+      const unit = new UnitBuilder(connection, names, shard);
       for (const item of items) unit.add(item);
       return { bytes: unit.finish().bytes, onParsed: unit.parsedInOrder() };
     },
@@ -70,6 +79,7 @@ function correctionOf(items: readonly GroupItem[]): Correction | undefined {
   let others = false;
   for (const item of items) {
     if (item.kind !== 'parse' && item.kind !== 'bind' && item.kind !== 'describe-statement') continue;
+    if (item.kind === 'bind' && item.parts !== undefined) return withoutPosition;
     if (item.statement.planned?.rewritten === undefined || (rewritten ?? item.statement) !== item.statement)
       others = true;
     if (item.statement.planned?.rewritten !== undefined) rewritten = item.statement;
@@ -82,6 +92,7 @@ function correctionOf(items: readonly GroupItem[]): Correction | undefined {
 class UnitBuilder {
   readonly #connection: ServerConnection;
   readonly #names: StatementNames;
+  readonly #shard: number | undefined;
   readonly #parts: Buffer[] = [];
   readonly #script: ScriptStep[] = [];
   /** What the unnamed statement of the connection is within this unit. */
@@ -89,9 +100,11 @@ class UnitBuilder {
   readonly #sentNames = new Set<string>();
   readonly #closing = new Set<string>();
 
-  constructor(connection: ServerConnection, names: StatementNames) {
+  /** `shard` where units of several shards may differ. */
+  constructor(connection: ServerConnection, names: StatementNames, shard?: number) {
     this.#connection = connection;
     this.#names = names;
+    this.#shard = shard;
   }
 
   add(item: GroupItem): void {
@@ -107,6 +120,10 @@ class UnitBuilder {
         this.#script.push({ kind: 'describe-statement', onDescribed: this.#rememberer(item.statement) });
         return;
       case 'bind': {
+        if (item.parts !== undefined) {
+          this.#bindPart(item.statement, item.frame, item.parts);
+          return;
+        }
         const name = this.#present(item.statement);
         const { frame } = item;
         this.#parts.push(name === item.statement.name ? frame : renameBind(frame, 0, frame.length, name));
@@ -193,6 +210,26 @@ class UnitBuilder {
     const name = this.#names.nameOf(statement);
     if (name === '' ? this.#unnamed !== statement : !this.#has(name)) this.#sendParse(statement, name, true);
     return name;
+  }
+
+  /** The rows of this shard alone, as an unnamed statement that nobody uses again. */
+  #bindPart(statement: ClientStatement, frame: Buffer, parts: readonly RoutePart[]): void {
+    const part = parts.find(({ shard }) => shard === this.#shard);
+    assert(part !== undefined, 'a shard is sent the statement when rows of it are there');
+    const { parameters = [] } = part;
+    const whole = readBind(frame, 0, frame.length);
+    const types = parameters.map((index) => statement.parameterTypes[index] ?? 0);
+    this.#unnamed = undefined;
+    this.#parts.push(
+      message.parse('', part.text, types),
+      message.bind({
+        portal: whole.portal,
+        parameterFormats: parameters.map((index) => formatOf(whole.parameterFormats, index)),
+        values: parameters.map((index) => bindValue(whole, frame, index)),
+        resultFormats: whole.resultFormats,
+      }),
+    );
+    this.#script.push({ kind: 'parse', hidden: true }, { kind: 'bind' });
   }
 
   #has(name: string): boolean {

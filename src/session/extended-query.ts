@@ -140,7 +140,7 @@ export class ExtendedBatch {
     if (ran.kind !== 'done') return ran;
     session.portals.set(bind.portal, { statement, shards });
     if (planned?.action.kind === 'cursor') rememberCursor(session, planned.action, shards);
-    this.#gathering.add({ kind: 'bind', statement, frame });
+    this.#gathering.add({ kind: 'bind', statement, frame, parts: route.kind === 'split' ? route.parts : undefined });
     this.#gathering.mergeBy(mergeOf(planned?.action), planned?.lockFirst);
     return DONE;
   }
@@ -160,11 +160,6 @@ export class ExtendedBatch {
     const gathered = this.#gathering.shards;
     // What may run anywhere joins what is already going somewhere: no second packet, no second participant.
     if (route.kind === 'any' && gathered?.length === 1) return gathered;
-    if (route.kind === 'split') {
-      return sqlError(SQLSTATE.featureNotSupported, 'the rows of this INSERT belong to several shards', {
-        hint: 'Send one row per statement, or rows of one shard together, when the protocol binds parameters.',
-      });
-    }
     if (statement.planned?.setConfig === true) {
       const calls = settingCalls(statement.text);
       if ('code' in calls) return calls;

@@ -159,6 +159,35 @@ describe('the router and a naive model', () => {
     );
   });
 
+  it('each row of a divided INSERT keeps its own values, whatever the numbers of its parameters', () => {
+    const rows = fc.uniqueArray(key, { minLength: 2, maxLength: 8 });
+    fc.assert(
+      fc.property(rows, fc.infiniteStream(fc.nat()), (keys, order) => {
+        // Parameters 2i and 2i + 1 of the rows, under numbers in any order.
+        const numbers = keys.flatMap((_, i) => [2 * i, 2 * i + 1]);
+        const shuffled = numbers.map((n) => [order.next().value, n]).toSorted(([a = 0], [b = 0]) => a - b);
+        const numberOf = (n: number) => shuffled.findIndex(([, at]) => at === n) + 1;
+        const text = `insert into accounts (x, id) values ${keys.map((_, i) => `($${numberOf(2 * i)}, $${numberOf(2 * i + 1)})`).join(', ')}`;
+        const values = shuffled.map(([, n = 0]) => (n % 2 === 0 ? `of ${keys[n / 2]}` : String(keys[(n - 1) / 2])));
+        const route = router.plan(text).statements[0]?.route(bound(...values));
+        if (route?.kind !== 'split') {
+          expect(route?.kind).toBe('one');
+          return;
+        }
+        const arrived: number[] = [];
+        for (const { shard, text: own, parameters = [] } of route.parts) {
+          for (const [, x, id] of own.matchAll(/\(\$(\d+), \$(\d+)\)/g)) {
+            const given = (n: string | undefined) => values[parameters[Number(n) - 1] ?? -1];
+            expect(given(x)).toBe(`of ${given(id)}`);
+            expect(router.placement.ofSafeInteger(Number(given(id)))).toBe(shard);
+            arrived.push(Number(given(id)));
+          }
+        }
+        expect(arrived.toSorted((a, b) => a - b)).toEqual(keys.toSorted((a, b) => a - b));
+      }),
+    );
+  });
+
   it('nothing that a client sends makes the router throw', () => {
     const junk = fc.oneof(
       fc.string(),

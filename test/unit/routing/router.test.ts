@@ -215,10 +215,44 @@ describe('several shards', () => {
     });
   });
 
-  it('rows of different shards with parameters are not cut', () => {
-    const text = 'insert into accounts (id) values ($1), ($2)';
-    expect(route(text, String(k1), String(k1))).toBe('one:1');
+  it('rows with parameters take their own values along, counted anew', () => {
+    const text = `insert into accounts (id, x) values ($2, $1), (${k1}, '$1'), ($4, $3) on conflict (id) do update set x = $5`;
+    const [statement] = router.plan(text).statements;
+    expect(statement?.route(bound('a', String(k0), 'c', String(k1), 'e'))).toEqual({
+      kind: 'split',
+      parts: [
+        {
+          shard: 0,
+          text: 'insert into accounts (id, x) values ($1, $2) on conflict (id) do update set x = $3',
+          parameters: [1, 0, 4],
+        },
+        {
+          shard: 1,
+          text: `insert into accounts (id, x) values (${k1}, '$1'), ($1, $2) on conflict (id) do update set x = $3`,
+          parameters: [3, 2, 4],
+        },
+      ],
+    });
+    expect(route('insert into accounts (id) values ($1), ($2)', String(k1), String(k1))).toBe('one:1');
+  });
+
+  it('a parameter that stands in two rows, or in one and outside, is cut only with a declared type', () => {
+    const shared = 'insert into accounts (id, x) values ($1, $3), ($2, $3)';
+    const outside = 'insert into accounts (id, x) values ($1, $3), ($2, 7) on conflict (id) do update set x = $3';
+    const typed = { value: Buffer.from('7'), oid: 20 };
+    for (const text of [shared, outside]) {
+      expect(route(text, String(k0), String(k1), '7')).toBe('refused:0A000');
+      expect(route(text, String(k0), String(k1), typed)).toBe('split:0,1');
+    }
+    const within = 'insert into accounts (id, x, y) values ($1, $3, $3), ($2, 1, 2)';
+    expect(route(within, String(k0), String(k1), '7')).toBe('split:0,1');
+  });
+
+  it('too few or too many values are not divided: a row must never get a NULL that nobody sent', () => {
+    const text = 'insert into accounts (id, x) values ($1, 1), ($2, $3)';
     expect(route(text, String(k0), String(k1))).toBe('refused:0A000');
+    expect(route(text, String(k0), String(k1), '1', '2')).toBe('refused:0A000');
+    expect(route(text, String(k0), String(k1), '1')).toBe('split:0,1');
   });
 });
 
