@@ -5,6 +5,11 @@ const WORDS_MAX = 400;
 
 /** FATAL and PANIC lines of PostgreSQL and of the bootstrap script; what stands before the level is the prefix of the log. */
 const SEVERE = /\b(FATAL|PANIC):\s+(.*)$/;
+/**
+ * What a session is told, behind user and database as log_line_prefix of ours has them: a client that is sent away while the
+ * server recovers or ends says nothing about why it ended. Only a PANIC takes the server with it.
+ */
+const TOLD_TO_A_CLIENT = /\] \S+@\S+ .*\bFATAL:/;
 const EXPLAINS = /\b(?:DETAIL|HINT):\s+(.*)$/;
 /** Programs such as initdb. */
 const ERROR = /\b(?:error|ERROR):\s+(.*)$/;
@@ -12,7 +17,8 @@ const ERROR = /\b(?:error|ERROR):\s+(.*)$/;
 /** The line that says why a PostgreSQL container ended, with its DETAIL or HINT; undefined when none does. */
 export function postgresLastWords(log: string): string | undefined {
   const lines = log.split('\n').map((line) => line.trim());
-  const at = lines.findLastIndex((line) => SEVERE.test(line));
+  const own = lines.findLastIndex((line) => SEVERE.test(line) && !TOLD_TO_A_CLIENT.test(line));
+  const at = own >= 0 ? own : lines.findLastIndex((line) => SEVERE.test(line));
   if (at < 0) {
     const error = lines.findLast((line) => ERROR.test(line));
     return error === undefined ? undefined : short(ERROR.exec(error)?.[1] ?? error);

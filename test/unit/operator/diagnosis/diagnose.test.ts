@@ -69,6 +69,17 @@ describe('PostgreSQL that ends again and again', () => {
       'enlarge spec.shards.storage.size',
     ],
     [
+      'VolumeFull',
+      // What a client is told meanwhile is no reason: it stands behind user and database.
+      `${prefix}FATAL:  could not write to file "pg_wal/xlogtemp.29": No space left on device\n2026-11-21 13:01:02.124 UTC [30] app@app as1:x FATAL:  the database system is shutting down`,
+      'enlarge spec.shards.storage.size',
+    ],
+    [
+      'VolumeFull',
+      '2026-11-21 13:01:02.124 UTC [30] app@app as1:x PANIC:  could not write to file "pg_wal/xlogtemp.30": No space left on device',
+      'enlarge spec.shards.storage.size',
+    ],
+    [
       'ForeignDataDirectory',
       'FATAL:  the volume at /var/lib/postgresql is not empty and was not made by AtomShard: it holds photos. Nothing was changed; use an empty volume',
       'photos',
