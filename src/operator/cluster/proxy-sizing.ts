@@ -33,7 +33,7 @@ export interface SizingGoal {
  */
 export function sizeProxies(observation: Observation, recovery: RecoveryFindings, goal: SizingGoal): ProxySizing {
   const { proxies, proxySet } = observation;
-  const current = proxySet?.spec?.replicas ?? (goal.stopping ? 0 : goal.wanted);
+  const current = proxySet?.spec?.replicas ?? Math.max(goal.stopping ? 0 : goal.wanted, placesTaken(proxies));
   const staying = proxies.filter(({ ordinal }) => ordinal < Math.min(goal.wanted, current));
   const leaving = proxies.filter(({ ordinal }) => ordinal >= goal.wanted && ordinal < current).toReversed();
   const calm: CalmAction[] = staying.flatMap(resume);
@@ -53,6 +53,11 @@ export function sizeProxies(observation: Observation, recovery: RecoveryFindings
   }
   const left = proxies.filter(({ pod }) => pod !== undefined);
   return { replicas, calm, waiting, allGone: replicas === 0 && left.length === 0 };
+}
+
+/** A set that is made anew (its volumes grew, or somebody deleted it) takes over the pods that run, also those that are to leave. */
+function placesTaken(proxies: readonly ProxyObservation[]): number {
+  return Math.max(0, ...proxies.map(({ ordinal, pod }) => (pod === undefined || isLeaving(pod) ? 0 : ordinal + 1)));
 }
 
 /** Undefined when the proxy may go. */

@@ -209,6 +209,28 @@ describe('the number of proxies', () => {
     expect(world.pods.has('bank-proxy-1')).toBe(false);
   });
 
+  const growLogs = (world: SimulatedCluster): void =>
+    world.spec((spec) => Object.assign(block(block(spec, 'proxy') as never, 'wal'), { size: '5Gi' }));
+  const deleteSet = (world: SimulatedCluster): void => void world.objects.delete('StatefulSet/bank-proxy');
+
+  it.each([
+    ['its volumes shall be larger', growLogs],
+    ['somebody deleted it', deleteSet],
+  ])('keeps a proxy that is still needed when the set is made anew because %s', (_, loseSet) => {
+    const world = running();
+    const uid = world.pods.get('bank-proxy-1')?.object.metadata.uid;
+    world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal: new Map([['proxy-1', gate(null)]]) } };
+    scaled(world, 1);
+    loseSet(world);
+    for (let count = 0; count < 20; count += 1) {
+      world.step();
+      expect(world.pods.get('bank-proxy-1')?.object.metadata.uid).toBe(uid);
+    }
+    world.findings = NO_FINDINGS;
+    world.settle();
+    expect(world.readyPods('bank-proxy')).toEqual(['bank-proxy-0']);
+  });
+
   it('lets one thing happen at a time: while a proxy is on its way out nobody who is well is restarted', () => {
     const world = running();
     world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal: new Map([['proxy-1', gate(null)]]) } };
