@@ -1,7 +1,7 @@
 // What rides in the packet of a client's statement: BEGIN in front of it and the question for the xid behind it, without
 // a ReadyForQuery of their own, and so that no client can tell.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bind, execute, parse, query, SYNC } from '../../../src/protocol/client-message-writer.ts';
+import { bind, COPY_DONE, copyData, execute, parse, query, SYNC } from '../../../src/protocol/client-message-writer.ts';
 import { ByteRelay } from '../../support/byte-relay.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { startTestProxy, type TestProxy } from '../../support/proxy-in-process.ts';
@@ -123,6 +123,29 @@ describe('BEGIN and the question for the xid ride with the statement', () => {
       client.send(query('COMMIT'));
       expect((await client.ready()).replies).toBe('C Z(I)');
     }
+    client.end();
+  });
+
+  it('a COPY FROM STDIN may be the first statement, and nothing is asked behind it before it has ended', async () => {
+    const client = await WireClient.login(proxy.port);
+    const copy = '/* atomshard: shard=0 */ COPY accounts (id, balance) FROM STDIN';
+    for (let round = 0; round < 2; round++) {
+      client.send(query('BEGIN'));
+      await client.ready();
+      client.send(parse('', copy), bind({}), execute(), SYNC);
+      await client.until((replies) => replies.includes('G'));
+      expect(client.take().replies).toBe('1 2 G');
+      client.send(copyData(Buffer.from(`${-1 - round}\t5\n`)), COPY_DONE, SYNC);
+      expect(await client.ready()).toMatchObject({ replies: 'C Z(T)', errors: [] });
+      client.send(parse('', UPDATE), bind({ values: [String(id(1)), '0'].map(Buffer.from) }), execute(), SYNC);
+      expect((await client.ready()).replies).toBe('1 2 C Z(T)');
+      client.send(query('COMMIT'));
+      expect((await client.ready()).replies).toBe('C Z(I)');
+    }
+    expect(await shards.query(0, 'SELECT id FROM accounts WHERE id < 0 ORDER BY id')).toEqual([
+      { id: '-2' },
+      { id: '-1' },
+    ]);
     client.end();
   });
 
