@@ -66,8 +66,8 @@ export async function recoverInstance(wish: RunWish, deps: RunDeps): Promise<Run
     if (log.status === 'lost' || log.status === 'empty') {
       if (wish.mayLive !== null) return before ?? blocked('owner-alive', wish.mayLive);
     }
+    // A crash here: this reading led to nothing yet, and the Job still has the answer.
     await deps.controlPoint('operator.recovery.dumped');
-    // A crash here: nothing was touched, and the Job still has the answer.
     deps.onStep('resolving');
     const dumped = new DumpedLog(found.dump ?? { status: 'lost' });
     const dead = { cluster: wish.clusterId, instance: wish.instance, epoch: deadUpTo(wish, log, ids) };

@@ -68,6 +68,7 @@ async function makeJob(
     if (found === undefined) break;
     const ageMs = clock.nowMs() - Date.parse(found.metadata.creationTimestamp ?? '');
     if (found.metadata.deletionTimestamp === undefined && ageMs < ANSWER_AGE_MS_MAX) return;
+    // A crash between this and the new one: there is no Job, and the next operator makes it.
     await removeLogJobs([ref], { kube }, signal);
     await clock.sleep(POLL_MS, signal);
     signal.throwIfAborted();

@@ -112,6 +112,7 @@ export class RequestDesk {
     if (typeof word === 'string') return refused(word);
     const probes = openProbes(shardsToAsk(observation), shardTargets, this.#deps.probeFor);
     try {
+      // A crash between this and the answer: the request is still there; what has ended is found ended, what has not is ended then.
       return await resolveOne(request, word, probes);
     } finally {
       await closeProbes(probes);
