@@ -63,6 +63,32 @@ describe('cancel', () => {
     client.end();
   });
 
+  it('does not reach a COMMIT that has begun: its outcome would only be harder to know', async () => {
+    await shards.exec(`CREATE TABLE slow (id bigint PRIMARY KEY);
+      CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION slowly()`);
+    const preparing = async (shard: number) =>
+      (
+        await shards.query(
+          shard,
+          "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'PREPARE TRANSACTION%' AND pid <> pg_backend_pid()",
+        )
+      ).length;
+    const client = await WireClient.login(proxy.port);
+    client.send(query('BEGIN'));
+    for (const shard of [0, 1]) client.send(query(`/* atomshard: shard=${shard} */ INSERT INTO slow VALUES (1)`));
+    await client.ready(3);
+    client.send(query('COMMIT'));
+    await expect.poll(async () => [await preparing(0), await preparing(1)]).toEqual([1, 1]);
+    await cancel(client);
+    const { replies, errors } = await client.ready();
+    expect(errors).toEqual([]);
+    expect(replies).toBe('C Z(I)');
+    for (const shard of [0, 1]) expect(await shards.query(shard, 'SELECT id FROM slow')).toEqual([{ id: '1' }]);
+    client.end();
+  });
+
   it('a wrong key cancels nothing', async () => {
     const client = await WireClient.login(proxy.port);
     client.send(query('/* atomshard: shard=0 */ SELECT pg_sleep(60)'));
