@@ -18,7 +18,7 @@ const POLL_MS = 500;
 /** `proxy-1`, also as the pod is called. */
 export function instanceOf({ metadata }: ShardedCluster, proxy: string): string {
   const instance = proxy.startsWith(`${metadata.name}-`) ? proxy.slice(metadata.name.length + 1) : proxy;
-  if (!/^proxy-\d{1,4}$/.test(instance))
+  if (!/^proxy-(?:0|[1-9]\d{0,3})$/.test(instance))
     throw new PluginError(`"${proxy}" is not a proxy, such as proxy-0`, EXIT.usage);
   return instance;
 }
