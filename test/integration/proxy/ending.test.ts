@@ -1,6 +1,6 @@
 // What a client is told whose connection the proxy ends: 57P01 says "rolled back" to most drivers, so it is never said of
 // something that may still take effect.
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
@@ -13,12 +13,16 @@ import { type Shards, startShards } from '../../support/postgres.ts';
 import { TestProxy, testProxyConfig } from '../../support/proxy-in-process.ts';
 
 let shards: Shards;
+const directories: string[] = [];
 
 beforeAll(async () => {
   shards = await startShards(2);
 });
 
-afterAll(() => shards[Symbol.asyncDispose]());
+afterAll(async () => {
+  await shards[Symbol.asyncDispose]();
+  for (const directory of directories) await rm(directory, { recursive: true, force: true });
+});
 
 /** A proxy whose COMMIT PREPAREDs wait for `go` once they are armed; `reached` when the first of them waits. */
 async function ground(graceMs: number) {
@@ -31,6 +35,7 @@ async function ground(graceMs: number) {
     return gate.promise;
   };
   const directory = await mkdtemp(path.join(tmpdir(), 'atomshard-ending-'));
+  directories.push(directory);
   const input = testProxyConfig(shards, path.join(directory, 'wal'), {
     shutdown: { graceMs },
     admin: { users: [] },
