@@ -37,6 +37,31 @@ describe('a proxy that nobody wants any more', () => {
 
 const gate: Gate = { reason: 'InDoubtTransactions', message: '2 in doubt', inDoubt: 2, opensAtMs: null };
 
+describe('several proxies that nobody wants any more', () => {
+  function sized(states: readonly ProxyState[], stopping: boolean) {
+    const proxies = states.map((state, ordinal) =>
+      proxySeen(ordinal, { look: seen({ ...PROXY_FACTS, instance: `proxy-${ordinal}`, state }) }),
+    );
+    const proxySet = { metadata: { name: 'bank-proxy' }, spec: { replicas: states.length } };
+    const { observation } = seenCluster({ observation: { proxies, proxySet } });
+    const goal = { wanted: stopping ? 0 : 1, stopping, mayDrain: true };
+    const { replicas, calm } = sizeProxies(observation, NO_FINDINGS, goal);
+    return { replicas, drained: calm.flatMap((action) => (action.kind === 'drainProxy' ? [action.proxy] : [])) };
+  }
+
+  it('drain one after another from the highest, so that the others carry the clients', () => {
+    expect(sized(['Active', 'Active', 'Active'], false)).toEqual({ replicas: 3, drained: ['bank-proxy-2'] });
+    expect(sized(['Active', 'Active', 'Clean'], false)).toEqual({ replicas: 2, drained: ['bank-proxy-1'] });
+  });
+
+  it('drain all at once where nothing is to stay, and the highest that is not Clean keeps those below it', () => {
+    const all = ['bank-proxy-2', 'bank-proxy-1', 'bank-proxy-0'];
+    expect(sized(['Active', 'Active', 'Active'], true)).toEqual({ replicas: 3, drained: all });
+    expect(sized(['Clean', 'Clean', 'Draining'], true)).toEqual({ replicas: 3, drained: [] });
+    expect(sized(['Clean', 'Draining', 'Clean'], true)).toEqual({ replicas: 2, drained: [] });
+  });
+});
+
 describe('the volume of a log whose proxy was scaled away', () => {
   const claim = { metadata: { namespace: 'test', name: 'wal-bank-proxy-1', uid: 'claim-1' } };
 
@@ -128,6 +153,25 @@ describe('deletion', () => {
 
   it('that keeps the volumes does not', () => {
     expect(lets('Retain', 'never', 0)).toBe(true);
+  });
+
+  it('is not taken for that of the namespace because one volume goes: the others may be needed', () => {
+    const going = '2026-11-21T13:59:00Z';
+    const claim = (name: string, more: object = {}) => ({ metadata: { namespace: 'test', name, uid: name, ...more } });
+    const letsGo = (last: object) => {
+      const { observation } = seenCluster({
+        deletionTimestamp: going,
+        observation: { proxies: [], proxySet: undefined },
+      });
+      const { cluster, children } = observation;
+      const claims = [claim('data-bank-shard-0-0', { deletionTimestamp: going }), claim('wal-bank-proxy-0', last)];
+      const metadata = { ...cluster.metadata, finalizers: [FINALIZER] };
+      const deleted = { ...observation, cluster: { ...cluster, metadata }, children: { ...children, claims } };
+      const findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, deletion: gate } };
+      return planDeletion(deleted, findings).calm.some(({ kind }) => kind === 'removeFinalizer');
+    };
+    expect(letsGo({})).toBe(false);
+    expect(letsGo({ deletionTimestamp: going })).toBe(true);
   });
 
   it('does not let go when a step before that failed', async () => {

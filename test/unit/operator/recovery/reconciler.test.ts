@@ -227,8 +227,10 @@ describe('a proxy that does not come back', () => {
     kube.answer = () => ({ kind: 'locked', holder: 'atomshard proxy proxy-1 (pid 1)' });
     step(AWAY);
     await runs();
-    const found = step(AWAY);
+    const found = step({ ...AWAY, jobs: [...kube.jobs.values()] as never });
     expect(found.instances[1]?.state).toMatchObject({ kind: 'blocked', why: 'owner-alive' });
+    // It is asked again; until then people can read what the Job said.
+    expect(kube.deleted).toEqual([]);
     expect(found.occurrences).toMatchObject([{ type: 'Warning', reason: 'RecoveryBlocked' }]);
     expect(found.nextStepInMs).toBeGreaterThan(0);
     expect(lives(gids)).toEqual(['prepared', 'prepared']);
