@@ -59,8 +59,9 @@ export async function recoverInstance(wish: RunWish, deps: RunDeps): Promise<Run
   for (let read = 1; ; read += 1) {
     deps.onStep('reading the log');
     const ids = new Set([...(await preparedIds(wish, deps.probes)), ...unasked]);
-    const found = wish.hasLog ? await ask(wish, deps, [...ids].toSorted()) : LOST;
+    const found = wish.hasLog ? await ask(wish, deps, [...ids].toSorted()).catch(unless(before)) : LOST;
     // What was done before, e.g. until the owner came back, is told all the same.
+    if (found.kind === 'passed') return found;
     if (found.kind === 'blocked') return before ?? found;
     const { log } = found;
     if (log.status === 'lost' || log.status === 'empty') {
@@ -77,7 +78,7 @@ export async function recoverInstance(wish: RunWish, deps: RunDeps): Promise<Run
     };
     // A crash inside leaves branches that ended as the log says and branches that are prepared: the same evidence again.
     const now = await passFor(dead, { ...deps, log: dumped, controlPoint });
-    // A crash here: everything is ended and nobody has told it; the next operator finds nothing left to tell of.
+    // A crash here: what could be ended is ended and nobody has told it; the next operator tells of what is left, if anything.
     await deps.controlPoint('operator.recovery.resolved');
     before = { kind: 'passed', pass: before === undefined ? now : mergePasses(before.pass, now), log };
     if (dumped.unasked.size === 0 || read === READS_MAX) return before;
@@ -92,6 +93,14 @@ export async function recoverInstance(wish: RunWish, deps: RunDeps): Promise<Run
 function deadUpTo({ epochSeen }: RunWish, { status, epoch }: ReadLog, ids: ReadonlySet<string>): number {
   if (status === 'whole' || status === 'torn') return epoch;
   return Math.max(epochSeen, epoch, ...[...ids].map((id) => positionOf(id).epoch));
+}
+
+/** An error of a later reading is met again by the next run; one of the first is the caller's. */
+function unless<Before extends object>(before: Before | undefined): (error: unknown) => Before {
+  return (error) => {
+    if (before === undefined) throw error;
+    return before;
+  };
 }
 
 interface Found {

@@ -1,6 +1,7 @@
 // One run for a dead proxy: what it counts, and that nothing is touched before the log's lock has shown that the owner is dead.
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/kernel/clock.ts';
+import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
 import { type RunDeps, type RunOutcome, recoverInstance } from '../../../../src/operator/recovery/instance-run.ts';
 import type { ShardProbe } from '../../../../src/recovery/shard-probe.ts';
 import { renderTransactionId } from '../../../../src/transaction/gid.ts';
@@ -17,10 +18,14 @@ interface Course {
   /** Between two rounds of a pass. */
   readonly meanwhile?: () => void;
   readonly isLocked?: () => boolean;
+  readonly isRefused?: () => boolean;
   readonly wish?: Parameters<typeof recoverInstance>[0];
 }
 
-function runIn(world: PretendWorld, { meanwhile = () => undefined, isLocked = () => false, wish = WISH }: Course = {}) {
+function runIn(
+  world: PretendWorld,
+  { meanwhile = () => undefined, isLocked = () => false, isRefused = () => false, wish = WISH }: Course = {},
+) {
   const happened: string[] = [];
   /** Runs below these were ended. */
   const fencedBelow = new Set<number>();
@@ -37,6 +42,7 @@ function runIn(world: PretendWorld, { meanwhile = () => undefined, isLocked = ()
     probes: new Map(world.shards.map(probeOf)),
     readLog: async (ids) => {
       happened.push(`log ${ids.join()}`);
+      if (isRefused()) throw new KubeError('unavailable', 'create Job: no answer');
       if (isLocked()) return { kind: 'locked', holder: 'the proxy' };
       const words = new Map<string, LogEvidence>(await world.log.lookup(new Set(ids)));
       const log = { status: 'whole', walId: 'told', epoch: EPOCH - 1, firstEpoch: 1000, problems: [] } as const;
@@ -68,18 +74,21 @@ describe('a run', () => {
     expect(outcome.pass.report).toMatchObject({ rolledBack: 3, waiting: 0 });
   });
 
-  it('tells what it ended although the owner came back before all was', async () => {
+  it.each([
+    ['the owner came back', (isLater: () => boolean): Course => ({ isLocked: isLater })],
+    ['the API server went away', (isLater: () => boolean): Course => ({ isRefused: isLater })],
+  ])('tells what it ended although %s before all was', async (_, course) => {
     const world = new PretendWorld(3);
     const ended = world.layOut({ 0: 'prepared', 1: 'prepared' });
     world.layOut({ 1: 'prepared', 2: 'prepared' });
     world.shard(2).busy = 1;
-    let isBack = false;
+    let isLater = false;
     const { run } = runIn(world, {
+      ...course(() => isLater),
       meanwhile: () => {
-        if (!isBack) world.layOut({ 0: 'prepared', 1: 'prepared' });
-        isBack = true;
+        if (!isLater) world.layOut({ 0: 'prepared', 1: 'prepared' });
+        isLater = true;
       },
-      isLocked: () => isBack,
     });
     const outcome = await run();
     if (outcome.kind !== 'passed') throw new Error(outcome.message);
