@@ -122,7 +122,7 @@ export class Operator {
       const startedMs = clock.monotonicMs();
       const outcome = await this.reconciler.reconcile(key, stop);
       metrics.roundSeconds.observe((clock.monotonicMs() - startedMs) / 1_000);
-      metrics.rounds.inc({ outcome: outcome.kind });
+      metrics.rounds.inc({ outcome: this.reconciler.countedAs(key, outcome) });
       return outcome;
     };
     const onFailure = ({ key, error, failures, againMs }: WorkFailure) =>

@@ -104,6 +104,11 @@ export class Reconciler {
     );
   }
 
+  /** What a round of the cluster is in the metrics: one whose status is refused is not through. */
+  countedAs(key: string, { kind }: WorkOutcome): WorkOutcome['kind'] {
+    return this.#memory.get(key)?.statusRefused === undefined ? kind : 'failed';
+  }
+
   async reconcile(key: string, signal: AbortSignal): Promise<WorkOutcome> {
     const cached = this.#options.caches.cluster(refOfKey(key));
     if (cached === undefined) {

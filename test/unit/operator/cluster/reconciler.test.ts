@@ -90,6 +90,14 @@ describe('a status that the API server refuses', () => {
     expect(state.told[0]).toContain(`StatusNotWritten: ${WORDS}`);
   });
 
+  it('counts as a failed round, for which there is an alert', async () => {
+    const { state, reconciler, round } = scene();
+    const counted = async () => reconciler.countedAs(KEY, await round());
+    expect(await counted()).toBe('failed');
+    state.refused = false;
+    expect(await counted()).toBe('again');
+  });
+
   it('makes /readyz say which cluster, why and what to do, until it is written', async () => {
     const { state, reconciler, round } = scene();
     const caches = { contactAgeMs: () => 0 };
