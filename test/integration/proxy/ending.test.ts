@@ -6,11 +6,13 @@ import path from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ControlPoint } from '../../../src/kernel/control-point.ts';
+import { query, startupMessage } from '../../../src/protocol/client-message-writer.ts';
 import { checkProxyConfig } from '../../../src/proxy/config.ts';
 import { startProxy } from '../../../src/proxy/proxy.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
-import { TestProxy, testProxyConfig } from '../../support/proxy-in-process.ts';
+import { startTestProxy, TestProxy, testProxyConfig } from '../../support/proxy-in-process.ts';
+import { WireClient } from '../../support/wire-client.ts';
 
 let shards: Shards;
 const directories: string[] = [];
@@ -124,6 +126,34 @@ describe('a client whose single statement runs', () => {
     await proxy.running.stop();
     expect(await told).toBe('57P01');
     expect((await balances()).flat()).not.toContainEqual({ balance: '4' });
+  });
+});
+
+describe('a client whose login is under way when the proxy begins to drain', () => {
+  it('is sent away as soon as it is in, and runs nothing', async () => {
+    await using proxy = await startTestProxy(shards, { pool: { size: 1 } });
+    const holder = await prepared(proxy);
+    const admin = await proxy.client({ connectionString: proxy.url().replace(/app$/, 'atomshard') });
+    await holder.query('BEGIN');
+    await holder.query('UPDATE accounts SET balance = 5');
+    // Its settings have to be tried on a shard, and every connection is taken.
+    const late = WireClient.bare(proxy.port);
+    late.send(
+      startupMessage([
+        ['user', 'postgres'],
+        ['database', 'app'],
+        ['lock_timeout', '4321'],
+      ]),
+    );
+    const waiting = async () =>
+      (await admin.query('SHOW POOLS')).rows.filter((pool) => Number(pool.waiting) > 0).length;
+    await expect.poll(waiting, { timeout: 5_000 }).toBe(1);
+    await admin.query('DRAIN');
+    late.send(query('INSERT INTO accounts (id, balance) VALUES (99, 9)'));
+    await holder.query('COMMIT');
+    await late.until(() => false);
+    expect(late.errors.map(({ code }) => code)).toEqual(['57P01']);
+    expect((await balances()).flat()).not.toContainEqual({ balance: '9' });
   });
 });
 
