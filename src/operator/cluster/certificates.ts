@@ -42,8 +42,12 @@ export class Certificates {
     const secrets = { authority: ca && textsOf(ca), servers: new Map(servers) };
     const writes = renewCertificates(nowMs, cluster.metadata.name, secrets, wanted);
     const actions: CalmAction[] = [];
-    if (writes.authority !== undefined)
-      actions.push(write(certificateSecret(cluster, 'caSecret', writes.authority), ca));
+    if (writes.authority !== undefined) {
+      const written = write(certificateSecret(cluster, 'caSecret', writes.authority), ca);
+      // What is applied is applied at once with others; what this CA signs must not be there before it is. The next round sees it.
+      if (written.kind === 'apply') return [written];
+      actions.push(written);
+    }
     for (const { which, secret } of wanted) {
       const content = writes.servers.get(secret);
       if (content !== undefined) actions.push(write(certificateSecret(cluster, which, content), live(which)));
