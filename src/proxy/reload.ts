@@ -65,6 +65,7 @@ export class Reload {
       config.sharding,
       config.shards.map(({ name }) => name),
     );
+    // A crash behind it: the shards carry the list that the file says, and the next start reads that file.
     if (config.shards.length > before.shards.length) await this.#place(path, config);
     // From here on nothing can be refused.
     live.current = config;
