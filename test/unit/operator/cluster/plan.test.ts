@@ -152,6 +152,13 @@ describe('kubectl rollout restart', () => {
     expect(least).toBe(3);
     for (let count = 0; count < 10; count += 1) world.step();
     expect(uids(world).toSorted()).toEqual(after.toSorted());
+    world.rolloutRestart('bank-shard-1');
+    world.settle();
+    expect(
+      uids(world)
+        .filter((each) => !after.includes(each))
+        .map((each) => each.split(' ')[0]),
+    ).toEqual(['bank-shard-1-0']);
   });
 
   it('does not touch a shard that holds transactions in doubt', () => {
