@@ -1,6 +1,6 @@
 // DDL that runs on every shard, and what of it is refused. The rule: a constraint or default that a single server could
 // not keep for the whole table (UNIQUE without the shard key, a value that differs per shard) is refused with the reason.
-import type { AlterTableStmt, CreateStmt, Node, RangeVar } from 'libpg-query';
+import type { AlterTableStmt, CreateStmt, CreateTrigStmt, Node, RangeVar } from 'libpg-query';
 import { factsOf } from '../sql/facts.ts';
 import { defaultOf, domainRefusal, type Resolve, tableElement, uniqueRefusal } from './ddl-constraints.ts';
 import { type Refused, refuse } from './refusal.ts';
@@ -37,6 +37,7 @@ export function ddlRefusal(node: Node, topology: Topology): Refused | undefined 
       ? moveRefusal(table?.id ?? '')
       : undefined;
   }
+  if ('CreateTrigStmt' in node) return createTrigger(node.CreateTrigStmt, resolve);
   if ('AlterObjectSchemaStmt' in node) {
     const { relation, newschema } = node.AlterObjectSchemaStmt;
     if (relation === undefined) return undefined;
@@ -69,6 +70,16 @@ function keyRefusal(rule: ShardedRule): Refused {
   return refuse(
     `"${rule.key}" is the shard key of ${rule.schema}.${rule.name}, so it cannot be renamed, dropped or given another type`,
     'Rows are placed by it; load them into a new table instead.',
+  );
+}
+
+/** What a trigger does cannot be read here, and on a reference table it does it once on every shard. */
+function createTrigger(create: CreateTrigStmt, resolve: Resolve): Refused | undefined {
+  const table = resolve(create.relation);
+  if (table?.rule?.kind !== 'reference') return undefined;
+  return refuse(
+    `a trigger on the reference table ${table.id} runs on every shard and may give each copy another value`,
+    'List the table as sharded; or, if the trigger does the same everywhere, make it on each shard: /* atomshard: shard=… */.',
   );
 }
 
