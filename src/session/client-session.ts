@@ -138,7 +138,9 @@ export class ClientSession {
     this.#running = true;
     void this.#run().finally(() => {
       this.#running = false;
-      if (this.#closed) void this.#abandon();
+      // A frame that cannot be, found in the chunk whose whole frames this run was about.
+      if (this.#fatal !== undefined && !this.#closed) this.#end(this.#fatal);
+      else if (this.#closed) void this.#abandon();
     });
   }
 

@@ -134,6 +134,15 @@ describe('bytes that are no protocol', () => {
       await client.until(() => false);
       if (client.errors.length > 0) expect(client.errors[0]).toMatchObject({ code: '08P01', severity: 'FATAL' });
     }
+    // Alone, on a session that does nothing and whose client stays: the error comes, and the proxy hangs up by itself.
+    for (const length of [0, -1, 3, 100_001]) {
+      const client = await WireClient.login(open.port);
+      const frame = Buffer.from([0x51, 0, 0, 0, 0]);
+      frame.writeInt32BE(length, 1);
+      client.send(frame);
+      await client.until(() => false);
+      expect(client.errors).toMatchObject([{ code: '08P01', severity: 'FATAL' }]);
+    }
     const client = await open.client();
     expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   });
