@@ -120,7 +120,11 @@ export class Operator {
     for (const { metadata } of this.caches.clusters()) this.queue.add(objectKey(metadata));
     const round = async (key: string, stop: AbortSignal) => {
       const startedMs = clock.monotonicMs();
-      const outcome = await this.reconciler.reconcile(key, stop);
+      const outcome = await this.reconciler.reconcile(key, stop).catch((error: unknown) => {
+        // Thrown by a step that nobody expected to throw: the alert on failing rounds must hear of it all the same.
+        metrics.rounds.inc({ outcome: 'failed' });
+        throw error;
+      });
       metrics.roundSeconds.observe((clock.monotonicMs() - startedMs) / 1_000);
       metrics.rounds.inc({ outcome: this.reconciler.countedAs(key, outcome) });
       return outcome;
