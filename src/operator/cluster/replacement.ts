@@ -41,7 +41,7 @@ export function nextReplacement(
   const [next] = candidates;
   if (next === undefined) return { action: undefined, waiting: [], pending };
   const ungated = candidates.find(({ gate }) => gate === undefined);
-  const others = notWell(observation, next.of);
+  const others = [...notWell(observation, next.of), ...notYetReady(observation, pending)];
   const gates = candidates.flatMap(({ gate }) => (gate === undefined ? [] : [gate]));
   if (others.length > 0) {
     const message = `${next.of} is restarted when all others are well; now waiting for ${others.join(', ')} (${next.why})`;
@@ -94,6 +94,18 @@ export function notWell({ shards, proxies, cluster, proxySet }: Observation, exc
     ...shards.filter((shard) => shard.kind !== 'retired' && !isShardReady(shard)).map(({ name }) => name),
     ...proxies.filter((proxy) => proxy.ordinal < wanted && !isProxyReady(proxy)).map(({ name }) => name),
   ].filter((name) => name !== except);
+}
+
+/**
+ * Shards that answer us and whose new pod the kubelet has not called ready yet: for their Services, and whoever reads the
+ * pods, they are still away. One that waits for a new pod itself is none of them, or it would wait for itself.
+ */
+function notYetReady({ shards }: Observation, pending: ReadonlyMap<string, string>): string[] {
+  return shards
+    .filter(
+      (shard) => shard.kind === 'made' && isShardReady(shard) && !isPodReady(shard.pod) && !pending.has(shard.name),
+    )
+    .map(({ name }) => name);
 }
 
 function replace({ pod, of, why }: Candidate): DisruptiveAction {

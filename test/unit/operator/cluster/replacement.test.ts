@@ -36,3 +36,24 @@ describe('a shard with transactions in doubt that needs a restart', () => {
     ).toBe(undefined);
   });
 });
+
+describe('the next shard is restarted', () => {
+  const restartsOf = (names: readonly string[], first: Partial<ShardObservation>) => {
+    const { observation } = seenCluster({ observation: { shards: [shardSeen(0, first), shardSeen(1)] } });
+    const { action, waiting } = nextReplacement(
+      observation,
+      NO_FINDINGS,
+      new Map(names.map((name) => [name, 'max_connections'])),
+    );
+    return { of: action?.kind === 'replacePod' ? action.of : undefined, reasons: waiting.map(({ reason }) => reason) };
+  };
+
+  it('when the kubelet too calls the one before ready, not when that answers us', () => {
+    expect(restartsOf(['shard-1'], { pod: pod('False') })).toEqual({ of: undefined, reasons: ['WaitingForOthers'] });
+    expect(restartsOf(['shard-1'], { pod: pod('True') })).toEqual({ of: 'shard-1', reasons: ['Restarting'] });
+  });
+
+  it('although one is not ready that waits for a new pod itself, or neither would ever come', () => {
+    expect(restartsOf(['shard-0', 'shard-1'], { pod: pod('False') }).of).toBe('shard-0');
+  });
+});
