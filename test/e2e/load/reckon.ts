@@ -1,6 +1,7 @@
 // Stops the load, waits until nothing of ours is prepared, reads every shard, judges, and says all of it in one line of JSON.
 //
 // Run in the load's pod (`kubectl exec`), so that the rows never leave the cluster: only the verdict does.
+import { lookup } from 'node:dns/promises';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +17,7 @@ const order = JSON.parse(process.argv[2] ?? '') as ReckonOrder;
 const shards = shardsFromEnv(process.env.SHARD_URLS);
 const at = (name: string) => path.join(order.folder, name);
 const LIST_MAX = 20;
+const NAMES_TIMEOUT_MS = 30_000;
 
 async function pauseLoad(): Promise<boolean> {
   writeFileSync(at(OUTBOX_FILES.paused), '');
@@ -26,6 +28,23 @@ async function pauseLoad(): Promise<boolean> {
     await sleep(50);
   }
   return false;
+}
+
+/** Right after the API server was away the cluster's DNS may not answer for a moment; a shard has said nothing then. */
+async function untilNamesAreKnown(): Promise<void> {
+  const until = Date.now() + NAMES_TIMEOUT_MS;
+  for (const shard of shards) {
+    const { hostname } = new URL(shard.url());
+    for (;;) {
+      const failure = await lookup(hostname).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (failure === undefined) break;
+      if (Date.now() > until) throw failure;
+      await sleep(200);
+    }
+  }
 }
 
 /** What one fault left behind, by run, and how it ended, asked of pg_xact_status. */
@@ -56,6 +75,7 @@ async function findingsOf(
 const beganMs = Date.now();
 const paused = await pauseLoad();
 const pausedAtMs = Date.now();
+await untilNamesAreKnown();
 const drained = await untilNonePrepared(shards, order.drainTimeoutMs);
 const testimony = readOutbox(readFileSync(at(OUTBOX_FILES.outbox), 'utf8'));
 const observations = readObservations(readFileSync(at(OUTBOX_FILES.observations), 'utf8'), Date.now());
