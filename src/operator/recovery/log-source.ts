@@ -2,7 +2,7 @@
 // and young; every other end says why there is none.
 import type { Clock } from '../../kernel/clock.ts';
 import { EvidenceLinesError, type EvidenceReport, parseEvidence } from '../../transaction/evidence-lines.ts';
-import { JOBS, type Job, PODS, type Pod } from '../cluster/kinds.ts';
+import { CLAIMS, JOBS, type Job, PODS, type Pod } from '../cluster/kinds.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isKubeError } from '../kube/kube-error.ts';
 import type { ObjectRef } from '../kube/resource.ts';
@@ -37,6 +37,11 @@ export async function readLogByJob(
     const ended = pods.find((pod) => terminatedOf(pod) !== undefined);
     if (ended !== undefined) return await reportOf(ended, kube, signal);
     if (hasEnded(job) || clock.monotonicMs() >= deadlineMs) return { kind: 'unreadable', message: whyNot(pods, job) };
+    if (!pods.some(hasBegun) && (await isClaimLeaving(wish, kube, signal))) {
+      // A crash before it: the Job ends at its own deadline, and the claim goes then.
+      await removeLogJobs([ref], { kube }, signal);
+      return { kind: 'unreadable', message: `the claim ${wish.claim} is being deleted and no Job can mount it` };
+    }
     await clock.sleep(POLL_MS, signal);
     signal.throwIfAborted();
   }
@@ -117,6 +122,25 @@ async function reportOf(pod: Pod, kube: RecoveryKube, signal: AbortSignal): Prom
       message: `the Job's answer is not whole (${end}): ${error.message}; it said: ${said}`,
     };
   }
+}
+
+const hasBegun = (pod: Pod): boolean => {
+  const state = containerOf(pod)?.state;
+  return state?.running !== undefined || state?.terminated !== undefined;
+};
+
+/**
+ * A claim that is being deleted is mounted by no new pod, and does not go while a pod that has a node names it: a Job that
+ * came just before would wait for the claim, the claim for the Job, and the proxy's next pod for both.
+ */
+async function isClaimLeaving(
+  { cluster, claim }: Pick<LogReadingWish, 'cluster' | 'claim'>,
+  kube: RecoveryKube,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { namespace } = cluster.metadata;
+  const { items } = await kube.list(CLAIMS, { namespace, fieldSelector: `metadata.name=${claim}` }, { signal });
+  return items.every(({ metadata }) => metadata.deletionTimestamp !== undefined);
 }
 
 const hasEnded = (job: Job): boolean =>

@@ -34,6 +34,7 @@ class JobsOnly implements Kube {
   /** What the log says to the ids of the Job; undefined while its pod does not end. */
   answer: ((ids: readonly string[]) => EvidenceReport) | undefined;
   refuses: KubeError | undefined;
+  claim: KubeObject = { metadata: { namespace: 'test', name: 'wal-bank-proxy-1' } };
 
   get: Kube['get'] = async (_type, { name }) => {
     const found = this.jobs.get(name);
@@ -41,7 +42,8 @@ class JobsOnly implements Kube {
     return found as never;
   };
 
-  list: Kube['list'] = async (_type, selection) => {
+  list: Kube['list'] = async (type, selection) => {
+    if (type.kind === 'PersistentVolumeClaim') return { items: [this.claim] as never, resourceVersion: '1' };
     const name = selection?.labelSelector?.split('=')[1] ?? '';
     const state =
       this.answer === undefined ? { waiting: { reason: 'ContainerCreating' } } : { terminated: { exitCode: 0 } };
@@ -249,6 +251,20 @@ describe('a proxy that does not come back', () => {
     step({ ...AWAY, nowMs: wallClock.nowMs() + 60_000 });
     await runs();
     expect(shards[0]?.asked).toContain('fence');
+  });
+
+  it('whose claim goes while the Job waits for it: the Job is taken away, or each would wait for the other', async () => {
+    prepared(4);
+    kube.answer = undefined;
+    step(AWAY);
+    for (let turn = 0; turn < 8; turn += 1) await clock.pass(250);
+    expect([kube.deleted, woken]).toEqual([[], []]);
+    kube.claim = { metadata: { ...kube.claim.metadata, deletionTimestamp: '2026-11-21T14:00:00Z' } };
+    await runs();
+    expect(kube.deleted).toEqual(kube.made);
+    const state = step(AWAY).instances[1]?.state;
+    expect(state).toMatchObject({ kind: 'blocked', why: 'log-unreadable' });
+    expect(JSON.stringify(state)).toContain('the claim wal-bank-proxy-1 is being deleted');
   });
 
   it('while the API server refuses is blocked, and the problem is handed on', async () => {
