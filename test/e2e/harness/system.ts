@@ -12,6 +12,7 @@ import { OPERATOR, OPERATOR_ORDERS } from './operator.ts';
 const ORDERS = '/var/lib/atomshard/orders';
 const KILL_TIMEOUT_MS = 60_000;
 const ORDER_TIMEOUT_MS = 20_000;
+const OPERATOR_TIMEOUT_MS = 60_000;
 
 export interface SystemOptions {
   /** In the namespace of the cluster under test. */
@@ -153,6 +154,24 @@ export class System {
     });
     if (running === undefined) throw new Error('no operator runs');
     return running;
+  }
+
+  /**
+   * Waits until the operator is ready. Rounds kill it so often that the kubelet waits minutes before the next start; then its
+   * pod is deleted, as whoever is on call would do, because the round is about the operator and not about that wait.
+   */
+  async untilOperatorReady(): Promise<void> {
+    const labelSelector = `app.kubernetes.io/name=${OPERATOR}`;
+    await waitFor('the operator to be ready', OPERATOR_TIMEOUT_MS, async () => {
+      const { items } = await this.kube.list(PODS, { namespace: this.namespace, labelSelector });
+      if (items.some((pod) => pod.metadata.deletionTimestamp === undefined && isReady(pod))) return true;
+      for (const { metadata, status } of items) {
+        const waits = status?.containerStatuses?.some(({ state }) => state?.waiting?.reason === 'CrashLoopBackOff');
+        if (waits === true && metadata.deletionTimestamp === undefined)
+          await this.kubectl.run(['delete', 'pod', metadata.name, '--wait=false']);
+      }
+      return undefined;
+    });
   }
 
   /** Leaves an order for the operator's process, which takes it at once. */

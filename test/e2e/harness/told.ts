@@ -5,8 +5,8 @@ import type { RunFindings } from '../load/reckoning.ts';
 import { SHARDED_CLUSTERS } from './sharded-cluster.ts';
 import type { System } from './system.ts';
 
-/** The operator asks proxies every few seconds, and writes a status at most so often. */
-const TOLD_TIMEOUT_MS = 20_000;
+/** The operator asks proxies every few seconds; one that was killed leads again when its lease of 15 s is over. */
+const TOLD_TIMEOUT_MS = 30_000;
 
 /** Says where `status.lastRecovery` differs from what became of the run's transactions; pure. */
 export function toldOtherwise(
@@ -29,6 +29,7 @@ export async function statusDisagreement(system: System, run: RunFindings, fault
   const ref = { namespace: system.namespace, name: system.cluster };
   let wrong: string | undefined;
   try {
+    await system.untilOperatorReady();
     await waitFor('the status to agree', TOLD_TIMEOUT_MS, async () => {
       wrong = toldOtherwise(run, faultAtMs, (await system.kube.get(SHARDED_CLUSTERS, ref)).status?.lastRecovery);
       return wrong === undefined ? true : undefined;
