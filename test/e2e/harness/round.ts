@@ -33,6 +33,7 @@ export async function runRound(ground: Ground, scenario: Scenario): Promise<Roun
   let reckoning: Reckoning | undefined;
   try {
     await system.untilHealthy(HEALTH_TIMEOUT_MS);
+    await system.untilOperatorReady();
     await system.rest(LOAD_BEFORE_MS);
     faults = await scenario.run(ground);
     const first = Math.min(...faults.map(({ atMs }) => atMs));
