@@ -38,7 +38,7 @@ async function untilNamesAreKnown(): Promise<void> {
     for (;;) {
       const failure = await lookup(hostname).then(
         () => undefined,
-        (error: unknown) => error,
+        (error: NodeJS.ErrnoException) => error,
       );
       if (failure === undefined) break;
       if (Date.now() > until) throw failure;
