@@ -34,6 +34,8 @@ class JobsOnly implements Kube {
   /** What the log says to the ids of the Job; undefined while its pod does not end. */
   answer: ((ids: readonly string[]) => EvidenceReport) | undefined;
   refuses: KubeError | undefined;
+  /** The state of a pod that has not ended. */
+  begun: object = { waiting: { reason: 'ContainerCreating' } };
   claim: KubeObject = { metadata: { namespace: 'test', name: 'wal-bank-proxy-1' } };
 
   get: Kube['get'] = async (_type, { name }) => {
@@ -45,8 +47,7 @@ class JobsOnly implements Kube {
   list: Kube['list'] = async (type, selection) => {
     if (type.kind === 'PersistentVolumeClaim') return { items: [this.claim] as never, resourceVersion: '1' };
     const name = selection?.labelSelector?.split('=')[1] ?? '';
-    const state =
-      this.answer === undefined ? { waiting: { reason: 'ContainerCreating' } } : { terminated: { exitCode: 0 } };
+    const state = this.answer === undefined ? this.begun : { terminated: { exitCode: 0 } };
     const pod = {
       metadata: { namespace: 'test', name: `${name}-x` },
       status: { containerStatuses: [{ name: 'evidence', state }] },
@@ -265,6 +266,19 @@ describe('a proxy that does not come back', () => {
     const state = step(AWAY).instances[1]?.state;
     expect(state).toMatchObject({ kind: 'blocked', why: 'log-unreadable' });
     expect(JSON.stringify(state)).toContain('the claim wal-bank-proxy-1 is being deleted');
+  });
+
+  it('whose claim goes while the Job reads it is read to the end: a claim that is mounted stays', async () => {
+    const gids = prepared(4);
+    kube.answer = undefined;
+    kube.begun = { running: {} };
+    kube.claim = { metadata: { ...kube.claim.metadata, deletionTimestamp: '2026-11-21T14:00:00Z' } };
+    step(AWAY);
+    for (let turn = 0; turn < 8; turn += 1) await clock.pass(250);
+    expect([kube.deleted, woken]).toEqual([[], []]);
+    kube.answer = nothingDecided;
+    await runs();
+    expect(lives(gids)).toEqual(['aborted', 'aborted']);
   });
 
   it('while the API server refuses is blocked, and the problem is handed on', async () => {
