@@ -146,6 +146,23 @@ describe('a multi-row INSERT with parameters', () => {
     client.end();
   });
 
+  it('an error has no position: the shards were sent other texts than the client wrote', async () => {
+    const client = await proxy.client();
+    await client.query('ALTER TABLE accounts ADD COLUMN extra int');
+    const named = (from: number) => ({
+      name: 'with extra',
+      text: `${INSERT} ${places(12)} RETURNING extra`,
+      values: rowsFor(ids(from)),
+    });
+    await client.query(named(800));
+    // Behind the proxy's back: the statement is prepared already, so that only the parts are parsed anew.
+    await shards.exec('ALTER TABLE accounts DROP COLUMN extra');
+    const error = await client.query(named(820)).catch((thrown: { code: string; position?: string }) => thrown);
+    expect(error).toMatchObject({ code: '42703' });
+    expect((error as { position?: string }).position).toBeUndefined();
+    expect((await stored(ids(820))).size).toBe(0);
+  });
+
   it('a value too few is an error, never a NULL', async () => {
     const client = await WireClient.login(proxy.port);
     const wanted = ids(600);
