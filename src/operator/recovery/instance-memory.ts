@@ -10,6 +10,8 @@ import type { ActingStep, HeldFinding, InstanceFinding, PassFinding, RecoveryOcc
 export class InstanceMemory {
   awaySinceMs: number | undefined;
   running: ActingStep | undefined;
+  /** Of the run that is under way or was the last: aborted when the proxy is back, which recovers itself. */
+  reading = new AbortController();
   last: InstanceHistory['last'];
   /** The operator's newest pass that ended or held something; it outlives the absence that it was for. */
   pass: PassFinding | undefined;
@@ -51,10 +53,14 @@ export class InstanceMemory {
     this.awaySinceMs = Math.min(this.awaySinceMs ?? sinceMs, sinceMs);
   }
 
-  /** A run that is still under way ends by itself: it finds the log locked, or agrees with the owner. */
+  /**
+   * A run that still reads the log gives up: its Job would wait for a lock that the owner keeps, and hold on to the volume. One
+   * that resolves already goes on, and agrees with the owner.
+   */
   isBack(): void {
     this.awaySinceMs = undefined;
     this.last = undefined;
+    this.reading.abort();
   }
 
   /** True when what it holds should be asked: once for each recovery that it tells of. */
@@ -68,8 +74,12 @@ export class InstanceMemory {
 
   ended(instance: string, atMs: number, outcome: RunOutcome): void {
     this.running = undefined;
+    if (outcome.kind === 'blocked') {
+      // One that was given up because the proxy is back says nothing about an absence since.
+      if (!this.reading.signal.aborted) this.last = { atMs, outcome };
+      return;
+    }
     this.last = { atMs, outcome };
-    if (outcome.kind === 'blocked') return;
     const { committed, rolledBack, report } = outcome.pass;
     if (committed.length + rolledBack.length + report.held.length > 0) {
       const counts = { committed: committed.length, rolledBack: rolledBack.length, held: report.held.length };

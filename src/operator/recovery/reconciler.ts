@@ -163,9 +163,11 @@ export class RecoveryReconciler {
     context: RecoveryContext,
   ): void {
     own.running = 'reading the log';
+    own.reading = new AbortController();
     if (own.last === undefined) memory.occurrences.push(startedOccurrence(sight.instance, own.awaySinceMs ?? 0));
     const run = this.#run(memory, own, sight, context)
       .catch((error: unknown): RunOutcome => {
+        if (own.reading.signal.aborted) return { kind: 'blocked', why: 'owner-alive', message: 'the proxy is back' };
         const message = error instanceof Error ? error.message : String(error);
         if (!memory.stop.signal.aborted) this.#deps.onProblem?.(key, error);
         const why = isKubeError(error) ? 'kubernetes' : 'log-unreadable';
@@ -197,12 +199,13 @@ export class RecoveryReconciler {
     const wish = { clusterId, instance, epochSeen: epochSeen(sight), hasLog: claim !== undefined };
     const job = { cluster: observation.cluster, instance, claim: claim ?? '', image };
     const nodeName = nodeOf(sight);
+    const signal = AbortSignal.any([stop.signal, own.reading.signal]);
     try {
       return await recoverInstance(
         { ...wish, mayLive: whyMayLive(sight) },
         {
           probes,
-          readLog: (ids) => readLogByJob({ ...job, nodeName, ids }, { kube, clock }, stop.signal),
+          readLog: (ids) => readLogByJob({ ...job, nodeName, ids }, { kube, clock }, signal),
           clock,
           controlPoint,
           onStep: (step) => {

@@ -240,6 +240,36 @@ describe('a proxy that does not come back', () => {
     expect(shards[0]?.asked).not.toContain('fence');
   });
 
+  it('that is back while its log is read: the reading is given up, its Job goes, and it is blocked by nothing', async () => {
+    const gids = prepared(4);
+    kube.answer = undefined;
+    kube.begun = { running: {} };
+    step(AWAY);
+    for (let turn = 0; turn < 8; turn += 1) await clock.pass(250);
+    expect([kube.deleted, woken]).toEqual([[], []]);
+    const back = { left: AWAY.left ?? {}, jobs: [...kube.jobs.values()] as never };
+    step(back);
+    await runs();
+    expect(reasons(step(back))).toEqual([]);
+    await clock.pass(0);
+    expect(kube.deleted).toEqual(kube.made);
+    expect([lives(gids), problems]).toEqual([['prepared', 'prepared'], []]);
+  });
+
+  it('that is back for a moment while its log is read has its grace period anew, and is read again after it', async () => {
+    prepared(4);
+    kube.answer = undefined;
+    step(AWAY);
+    for (let turn = 0; turn < 8; turn += 1) await clock.pass(250);
+    step({ left: AWAY.left ?? {} });
+    await runs();
+    const silentAgain = { ...AWAY, proxies: { 1: { silentSinceMs: wallClock.nowMs() } } };
+    const [before, after] = [GRACE_MS - 1, GRACE_MS].map(
+      (ms) => step({ ...silentAgain, nowMs: wallClock.nowMs() + ms }).instances[1]?.state.kind,
+    );
+    expect([before, after]).toEqual(['away', 'acting']);
+  });
+
   it('whose Job cannot run is blocked in the words of Kubernetes, and tried again', async () => {
     prepared(4);
     kube.answer = undefined;
