@@ -40,6 +40,7 @@ describe.skipIf(noCluster)(`a sharded cluster that is broken under load (seed ${
   it.each(plan)('round $round: $title', async ({ scenario }) => {
     const round = await runRound(ground, scenario);
     rounds.push(round);
+    if (round.clues !== undefined) console.info(round.clues);
     expect(round.violations, `seed ${options.seed}: ${round.faults.map(({ what }) => what).join('; ')}`).toEqual([]);
   });
 

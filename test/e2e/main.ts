@@ -52,6 +52,7 @@ async function play(
   for (const scenario of plan) {
     const round = await runRound(ground, scenario);
     report.step(describeRound(round));
+    if (round.clues !== undefined) report.say(round.clues);
     rounds.push(round);
   }
   return rounds;

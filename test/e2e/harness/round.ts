@@ -3,6 +3,7 @@
 import { describeVerdict } from '../../support/judge.ts';
 import type { Reckoning, RunFindings } from '../load/reckoning.ts';
 import type { Fault, Ground, Scenario } from '../scenarios/scenario.ts';
+import { cluesSince } from './clues.ts';
 import { logDisagreement, loggedCommits, statusDisagreement } from './told.ts';
 
 /** Issue 6: nothing of ours is prepared this long after health. */
@@ -21,6 +22,8 @@ export interface RoundResult {
   /** In words; none when the round is sound. */
   readonly violations: readonly string[];
   readonly tookMs: number;
+  /** What everybody said meanwhile, when it is not sound. */
+  readonly clues?: string;
 }
 
 /** Runs one scenario to its end. Never rejects: what goes wrong is a violation. */
@@ -31,6 +34,7 @@ export async function runRound(ground: Ground, scenario: Scenario): Promise<Roun
   let faults: readonly Fault[] = [];
   let healthyAfterMs: number | undefined;
   let reckoning: Reckoning | undefined;
+  let isBroken = false;
   try {
     await system.untilHealthy(HEALTH_TIMEOUT_MS);
     await system.untilOperatorReady();
@@ -46,9 +50,11 @@ export async function runRound(ground: Ground, scenario: Scenario): Promise<Roun
     violations.push(...((await scenario.check?.(ground, reckoning)) ?? []));
   } catch (error) {
     violations.push(error instanceof Error ? describeError(error) : String(error));
-    await system.withdrawOrders().catch(() => undefined);
+    isBroken = true;
   }
-  return { scenario, faults, healthyAfterMs, reckoning, violations, tookMs: Date.now() - beganMs };
+  const clues = violations.length === 0 ? {} : { clues: await cluesSince(system, beganMs) };
+  if (isBroken) await system.withdrawOrders().catch(() => undefined);
+  return { scenario, faults, healthyAfterMs, reckoning, violations, tookMs: Date.now() - beganMs, ...clues };
 }
 
 /** Compares what became of the transactions with each dead proxy's log, and with the status where one recovery was the last. */

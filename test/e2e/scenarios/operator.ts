@@ -1,7 +1,7 @@
 // A proxy that does not come back, so that the operator acts for it, and an operator that is killed while it does.
 import type { ControlPointName } from '../../../src/kernel/control-point.ts';
 import { waitFor } from '../../cluster/harness/kubectl.ts';
-import { preparedNow } from '../harness/prepared.ts';
+import { preparedNow, preparedOn } from '../harness/prepared.ts';
 import type { Fault, Ground, Scenario } from './scenario.ts';
 import { holdOne, type Stop, UNDECIDED } from './stops.ts';
 
@@ -14,6 +14,7 @@ const AWAY_MS = 300_000;
 async function takeAway(ground: Ground, proxy: number, stop: Stop): Promise<Fault> {
   const { system } = ground;
   await holdOne(ground, proxy, stop);
+  await preparedOn(ground, system.instance(proxy));
   await system.refuseStart(proxy, AWAY_MS);
   const atMs = Date.now();
   await system.killProcess(proxy);
@@ -25,7 +26,7 @@ async function takeAway(ground: Ground, proxy: number, stop: Stop): Promise<Faul
 async function untilRecoveredFor(ground: Ground, proxy: number): Promise<void> {
   const instance = ground.system.instance(proxy);
   await waitFor(`the operator to recover for ${instance}`, RECOVERED_TIMEOUT_MS, async () =>
-    (await preparedNow(ground, instance)).length === 0 ? true : undefined,
+    (await preparedNow(ground, instance))?.length === 0 ? true : undefined,
   );
 }
 

@@ -45,7 +45,7 @@ export async function endHeld(ground: Ground, instance: string): Promise<number>
       ground.say(`by hand: ${said.trim().split('\n').join(' · ')}`);
       ended.add(transaction);
     }
-    return (await preparedNow(ground, instance)).length === 0 ? true : undefined;
+    return (await preparedNow(ground, instance))?.length === 0 ? true : undefined;
   });
   return ended.size;
 }
