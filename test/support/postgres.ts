@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
 
@@ -69,6 +70,12 @@ export class Shards implements AsyncDisposable {
   /** Runs the same text (several statements allowed) on every shard. */
   async exec(sql: string): Promise<void> {
     await Promise.all(this.shards.map((_, index) => this.pool(index).query(sql)));
+  }
+
+  /** Waits until somebody's pg_sleep() has begun: what interrupts a statement earlier may come before it, and is forgotten. */
+  async untilAsleep(index: number): Promise<void> {
+    const asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while ((await this.query(index, asleep)).length === 0) await sleep(10);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

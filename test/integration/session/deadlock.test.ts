@@ -58,6 +58,10 @@ const waiting = async () =>
     )
   ).flat().length;
 
+/** Transactions on a shard that wait for nothing but their client's next statement. */
+const doneOn = async (shard: number) =>
+  (await shards.query(shard, "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'")).length;
+
 const someoneWaits = (count: number) => expect.poll(waiting, { timeout: 5_000 }).toBe(count);
 
 /** A statement that must be looked at while it waits. */
@@ -269,6 +273,7 @@ describe('deadlocks across shards', () => {
     // It gets shard 1 and 2 and waits on shard 0; then the older one wants shard 1.
     wire.send(query('UPDATE accounts SET balance = balance + 1'));
     await someoneWaits(1);
+    for (const shard of [1, 2]) await expect.poll(() => doneOn(shard), { timeout: 5_000 }).toBe(1);
     expect(await begun(older.query(pay(1, 10)))).toEqual({ rows: 1, error: undefined });
     const { errors, replies } = await wire.ready();
     expect(replies).toBe('E Z(I)');

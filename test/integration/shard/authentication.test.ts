@@ -1,12 +1,11 @@
 // Logging in to real servers by every method they ask for, and what a refusal says.
-import { readFile, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/kernel/clock.ts';
 import { ScramKeyCache } from '../../../src/protocol/scram.ts';
 import { deriveVerifier, renderVerifier } from '../../../src/protocol/scram-keys.ts';
 import { ServerConnection } from '../../../src/shard/connection.ts';
 import { ConnectFailure, type ShardTarget } from '../../../src/shard/target.ts';
+import { prependAccess } from '../../support/certificates.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
 
 let shards: Shards;
@@ -16,7 +15,6 @@ const ODD_PASSWORD = 'pa\u00A0ss wörd\u00AD😀';
 
 beforeAll(async () => {
   shards = await startShards(1);
-  const file = path.join(shards.shard(0).dataDirectory, 'pg_hba.conf');
   const methods = {
     scram: 'scram-sha-256',
     odd: 'scram-sha-256',
@@ -26,7 +24,7 @@ beforeAll(async () => {
   };
   const lines = Object.entries(methods).map(([user, method]) => `host all ${user}_user 127.0.0.1/32 ${method}`);
   lines.push('host all barred_user 127.0.0.1/32 reject');
-  await writeFile(file, `${lines.join('\n')}\n${await readFile(file, 'utf8')}`);
+  await prependAccess(shards, 0, lines);
   const verifier = renderVerifier(await deriveVerifier('verified', { iterations: 5000 }));
   await shards.query(0, `CREATE ROLE scram_user LOGIN PASSWORD 'scram'`);
   await shards.query(0, `CREATE ROLE odd_user LOGIN PASSWORD '${ODD_PASSWORD}'`);
@@ -39,8 +37,6 @@ beforeAll(async () => {
   await client.query("SET password_encryption = 'md5'");
   await client.query("CREATE ROLE old_user LOGIN PASSWORD 'old'");
   await client.end();
-  await shards.query(0, 'SELECT pg_reload_conf()');
-  await new Promise((resolve) => setTimeout(resolve, 200));
 });
 afterAll(async () => {
   await shards[Symbol.asyncDispose]();

@@ -129,7 +129,7 @@ describe('a connection', () => {
   it('cancels what it runs, and nothing that comes after', async () => {
     const connection = await connect();
     const sleeping = connection.command('SELECT pg_sleep(30)');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await shards.untilAsleep(0);
     const cancelling = connection.cancel();
     expect(await sleeping).toMatchObject({ kind: 'error', error: { code: '57014' } });
     await cancelling;
@@ -141,7 +141,7 @@ describe('a connection', () => {
   it('pgjdbc XA: a backend terminated in the middle of a statement leaves it unknown, with 57P01', async () => {
     const connection = await connect();
     const sleeping = connection.command('SELECT pg_sleep(30)');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await shards.untilAsleep(0);
     await shards.query(0, 'SELECT pg_terminate_backend($1)', [connection.identity.backendPid]);
     expect(await sleeping).toMatchObject({ kind: 'lost', lost: { reason: 'fatal', fatal: { code: '57P01' } } });
     expect(connection.closed).toBe(true);
@@ -150,7 +150,7 @@ describe('a connection', () => {
   it('a server killed with SIGKILL in the middle leaves every pipelined unit unknown', async () => {
     const connection = await connect(1);
     const replies = [connection.command('SELECT pg_sleep(30)'), connection.command('SELECT 1')];
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await shards.untilAsleep(1);
     await shards.shard(1).kill9();
     for (const reply of await Promise.all(replies)) expect(reply.kind).toBe('lost');
     await shards.shard(1).start();

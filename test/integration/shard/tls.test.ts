@@ -127,6 +127,7 @@ describe('a connection to a shard', () => {
     await using relay = await ByteRelay.to(shards.shard(0).port);
     const connection = await ServerConnection.connect(target(verified(), { port: relay.port }), options);
     const slow = connection.command('SELECT pg_sleep(60)');
+    await shards.untilAsleep(0);
     await connection.cancel();
     expect(await slow).toMatchObject({ kind: 'error', error: { code: '57014' } });
     expect(connection.reusable).toBe(true);
