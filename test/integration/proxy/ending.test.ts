@@ -129,6 +129,30 @@ describe('a client whose single statement runs', () => {
   });
 });
 
+describe('a client whose COMMIT a shard does not answer', () => {
+  it('is told 08007, and the proxy ends all the same', async () => {
+    const { proxy } = await ground(100);
+    const client = await prepared(proxy);
+    await client.query('BEGIN');
+    await client.query('UPDATE accounts SET balance = 7 WHERE id = 1');
+    const sql =
+      "SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction' AND application_name LIKE 'as1:%'";
+    const [holder] = (await Promise.all([0, 1].map((shard) => shards.query<{ pid: number }>(shard, sql)))).flat();
+    if (holder === undefined) throw new Error('nobody holds the transaction');
+    process.kill(holder.pid, 'SIGSTOP');
+    try {
+      const told = codeOf(client.query('COMMIT'));
+      await proxy.running.stop();
+      expect(await told).toBe('08007');
+    } finally {
+      process.kill(holder.pid, 'SIGCONT');
+    }
+    // What became of it is the shard's to say: it reads the COMMIT when it runs again.
+    const left = () => Promise.all([0, 1].map((shard) => shards.query(shard, sql)));
+    await expect.poll(async () => (await left()).flat(), { timeout: 5_000 }).toEqual([]);
+  });
+});
+
 describe('a client whose login is under way when the proxy begins to drain', () => {
   it('is sent away as soon as it is in, and runs nothing', async () => {
     await using proxy = await startTestProxy(shards, { pool: { size: 1 } });
