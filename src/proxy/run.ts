@@ -38,7 +38,9 @@ export async function runProxy(configFile: string, options: RunOptions = {}): Pr
     const proxy = await Promise.race([starting, asked]);
     if (proxy === 'signal') return EXIT.clean;
     stdout.write(`${readyLine(proxy)}\n`);
-    process.on('SIGHUP', () => void proxy.reload());
+    process.on('SIGHUP', () => {
+      proxy.reload().catch((error: unknown) => log.error({ err: error }, 'the configuration could not be reloaded'));
+    });
     return await untilEnd(proxy, asked, log);
   } catch (error) {
     stderr.write(`atomshard proxy: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -32,6 +32,8 @@ export interface ProgramTasksOptions {
 
 /** A server that failed is left alone for this long. */
 const AGAIN_MS = 5_000;
+/** The same asked again, e.g. RELOAD while the kubelet has not brought the file yet. */
+const SAME_AGAIN_MS = 1_000;
 /** Role, right or extension that could not be made: tried again this often. */
 const PROBLEMS_AGAIN_MS = 15_000;
 
@@ -44,6 +46,7 @@ export class ProgramTasks {
   readonly #options: ProgramTasksOptions;
   /** `cluster key` and server's name, of tasks that run. */
   readonly #running = new Set<string>();
+  /** By server, and by server and command. */
   readonly #notBefore = new Map<string, number>();
   readonly #setups = new Map<string, Setup>();
 
@@ -59,11 +62,12 @@ export class ProgramTasks {
     return known.wanted === digest(wanted) ? known.state : { kind: 'due' };
   }
 
-  /** Begins the task, unless one runs for that server or the last one failed just now. */
+  /** Begins the task, unless one runs for that server, the last one failed just now, or it was this one just now. */
   start(clusterKey: string, task: ProgramTask): void {
     const { clock } = this.#options;
     const key = slot(clusterKey, task.target.name);
-    if (this.#running.has(key) || (this.#notBefore.get(key) ?? 0) > clock.monotonicMs()) return;
+    const isEarly = (which: string) => (this.#notBefore.get(which) ?? 0) > clock.monotonicMs();
+    if (this.#running.has(key) || isEarly(key) || isEarly(commandKey(key, task))) return;
     this.#running.add(key);
     void this.#run(clusterKey, key, task);
   }
@@ -80,8 +84,8 @@ export class ProgramTasks {
     this.#running.delete(key);
     if (asked.kind === 'failed') this.#notBefore.set(key, clock.monotonicMs() + AGAIN_MS);
     else this.#notBefore.delete(key);
-    if (task.kind === 'setUpShard')
-      this.#setups.set(key, { wanted: digest(task.wanted), state: stateOf(asked, clock) });
+    if (task.kind !== 'setUpShard') this.#notBefore.set(commandKey(key, task), clock.monotonicMs() + SAME_AGAIN_MS);
+    else this.#setups.set(key, { wanted: digest(task.wanted), state: stateOf(asked, clock) });
     const changed = asked.kind === 'answer' && task.kind === 'setUpShard' ? (asked.value as SetupOutcome).changed : [];
     onEnd(clusterKey, task, asked.kind === 'answer' ? { kind: 'done', changed } : asked);
   }
@@ -109,6 +113,10 @@ function stateOf(asked: Asked<unknown>, clock: Clock): ShardSetupState {
 
 function slot(clusterKey: string, server: string): string {
   return `${clusterKey}\n${server}`;
+}
+
+function commandKey(server: string, task: ProgramTask): string {
+  return `${server}\n${task.kind} ${task.kind === 'commandProxy' ? task.command : ''}`;
 }
 
 /** Passwords are among what is wanted: only a hash of it is kept. */
