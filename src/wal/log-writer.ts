@@ -18,7 +18,7 @@ import {
 } from './format.ts';
 import type { Admission, CommitRule, Positions, Statistics, Wal, WalIdentity } from './log.ts';
 import { readLog, type SegmentSummary } from './log-reader.ts';
-import type { Provision } from './provision.ts';
+import type { Provision, Spare } from './provision.ts';
 import { composeSegment } from './segment-content.ts';
 import { SegmentList } from './segment-list.ts';
 import type { DurableGroup, Storage } from './storage.ts';
@@ -88,7 +88,7 @@ export class LogWriter implements Wal {
   static async start(settings: WriterSettings, checkpoint: Uint8Array): Promise<LogWriter> {
     const writer = new LogWriter(settings);
     writer.#commitUpTo(writer.#durable);
-    await writer.#beginSegment(checkpoint);
+    await writer.#beginSegment(checkpoint, await settings.provision.take());
     settings.provision.refill();
     return writer;
   }
@@ -233,9 +233,10 @@ export class LogWriter implements Wal {
   async #rotate(): Promise<void> {
     try {
       await this.#whenDrained(); // crash: the old segment is whole
+      const spare = await this.#settings.provision.take();
       // Whoever was just told "committed" must have put it among what is live before the checkpoint is asked for.
       await new Promise((resolve) => setImmediate(resolve));
-      if (this.#failure === undefined) await this.#beginSegment(this.onCheckpointDue());
+      if (this.#failure === undefined) await this.#beginSegment(this.onCheckpointDue(), spare);
     } catch (error) {
       this.#fail('began a segment', error);
     } finally {
@@ -245,8 +246,8 @@ export class LogWriter implements Wal {
     this.#pump();
   }
 
-  async #beginSegment(owner: Uint8Array): Promise<void> {
-    const { storage, provision, identity, segmentBytes, clock } = this.#settings;
+  async #beginSegment(owner: Uint8Array, spare: Spare | undefined): Promise<void> {
+    const { storage, identity, segmentBytes, clock } = this.#settings;
     const lsn = this.#appended + 1;
     const startedAtMs = clock.nowMs();
     const { positions } = this;
@@ -258,7 +259,6 @@ export class LogWriter implements Wal {
       writtenAtMs: startedAtMs,
       owner,
     });
-    const spare = provision.take();
     const events = {
       durable: (group: DurableGroup) => this.#onDurable(group),
       failed: (operation: string, cause: unknown) => this.#fail(operation, cause),

@@ -45,6 +45,8 @@ export class Provision {
   readonly #stop = new AbortController();
   #wake = new AbortController();
   #working: Promise<void> | undefined;
+  /** Settles when what is being made now is there, or cannot be made. */
+  #attempt: Promise<boolean> | undefined;
   #shortage: string | undefined;
 
   constructor(storage: Storage, clock: Clock, sizes: ProvisionSizes) {
@@ -75,8 +77,12 @@ export class Provision {
     await this.#ensure('next');
   }
 
-  /** A spare to become the next segment, if there is one. It is the caller's from now on. */
-  take(): Spare | undefined {
+  /**
+   * A spare to become the next segment, if there is one; it is the caller's from now on. Waits for one that is being made:
+   * new work is admitted as long as nobody knows that there is no space, so the reserve must outlast that time.
+   */
+  async take(): Promise<Spare | undefined> {
+    if (!this.#has('next') && this.#shortage === undefined) await this.#attempt;
     const role = ROLES.find((one) => this.#has(one));
     const taken = this.#ready.find((spare) => spare.role === role);
     this.#ready = this.#ready.filter((spare) => spare !== taken);
@@ -108,11 +114,16 @@ export class Provision {
 
   async #fill(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      // The reserve first: it is what lets transactions under way end.
-      if ((await this.#ensure('reserve')) && (await this.#ensure('next'))) return;
+      this.#attempt = this.#provide();
+      if (await this.#attempt) return;
       this.#wake = new AbortController();
       await this.#clock.sleep(RETRY_MS, AbortSignal.any([this.#wake.signal, this.#stop.signal]));
     }
+  }
+
+  /** The reserve first: it is what lets transactions under way end. */
+  async #provide(): Promise<boolean> {
+    return (await this.#ensure('reserve')) && (await this.#ensure('next'));
   }
 
   #has(role: Role): boolean {

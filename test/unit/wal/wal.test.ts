@@ -437,6 +437,31 @@ describe('a full disk', () => {
     expect(await ownerRecordsOn(disk.afterKill())).toHaveLength(admitted + 41);
   });
 
+  it('while a spare is being made nobody knows that there is no space: records wait for it, and the reserve stays', async () => {
+    const disk = new SimulatedDisk();
+    let turnsOfPrepare = 0;
+    class SlowStorage extends InlineStorage {
+      override async prepare(name: string, bytes: number): Promise<void> {
+        for (let turns = 0; turns < turnsOfPrepare; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+        await super.prepare(name, bytes);
+      }
+    }
+    const sizes = { segmentBytes: 4096, reserveBytes: 4096 };
+    const { opened } = await openLog({ storage: new SlowStorage(disk), ...sizes });
+    const wal = await opened.start(text('checkpoint'));
+    while ([...disk.names.keys()].filter((name) => name.endsWith('spare')).length < 2)
+      await new Promise((resolve) => setImmediate(resolve));
+    disk.fill();
+    turnsOfPrepare = 2_000;
+    let admitted = 0;
+    while (wal.admission().ok) {
+      await wal.append(TAG, text(`r${++admitted}`));
+      expect(admitted).toBeLessThan(1000);
+    }
+    for (const index of range(40)) await wal.append(TAG, text(`late ${index}`));
+    expect(await ownerRecordsOn(disk.afterKill())).toHaveLength(admitted + 40);
+  });
+
   it('a log that was killed on a full disk opens, reads everything and lets decisions end', async () => {
     const disk = new SimulatedDisk();
     const { wal } = await startOn(disk, { segmentBytes: 4096, reserveBytes: 4096 });
