@@ -64,6 +64,8 @@ export class FileStorage extends FileReader implements Storage {
   #unlock: (() => void) | undefined;
   #worker: Worker | undefined;
   #events: StorageEvents | undefined;
+  /** Of the segment that was started last. */
+  #segmentId = 0;
   #lastCall = 0;
   /** The thread may sleep although something was offered. */
   #wakeDue = false;
@@ -94,11 +96,12 @@ export class FileStorage extends FileReader implements Storage {
 
   start(segment: SegmentStart, events: StorageEvents): Promise<void> {
     this.#events = events;
+    this.#segmentId = segment.segmentId;
     return this.#call((id) => ({ kind: 'start', id, segment }));
   }
 
   offer(record: Uint8Array): boolean {
-    const offered = this.#handoff.offer(record);
+    const offered = this.#handoff.offer(record, this.#segmentId);
     this.#wakeDue ||= offered === 'first';
     return offered !== 'full';
   }

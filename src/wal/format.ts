@@ -103,19 +103,40 @@ export interface StampedGroup {
 /** Stamps every record in `bytes` with its committed position and checksum, just before they go to the file. */
 export function stampGroup(bytes: Uint8Array, segmentId: number, committed: number): StampedGroup {
   const view = viewOf(bytes);
+  return eachRecord(bytes, view, (at) => stampRecord(bytes, view, at, segmentId, committed));
+}
+
+/**
+ * As {@link stampGroup}, for records that {@link stampRecord} may have stamped in this segment before: those whose committed
+ * position is the right one are left as they are.
+ */
+export function completeGroup(bytes: Uint8Array, segmentId: number, committed: number): StampedGroup {
+  const view = viewOf(bytes);
+  return eachRecord(bytes, view, (at) => {
+    const isStamped = crcAt(view, at) !== 0 && getU64(view, at + COMMITTED_AT) === committed;
+    if (!isStamped) stampRecord(bytes, view, at, segmentId, committed);
+  });
+}
+
+/** Stamps the record that begins at `at`. */
+export function stampRecord(bytes: Uint8Array, view: DataView, at: number, segmentId: number, committed: number): void {
+  setU64(view, at + COMMITTED_AT, committed);
+  view.setUint32(at + CRC_AT, checksum(bytes, at, view.getUint32(at + LENGTH_AT, true), segmentId), true);
+}
+
+/** The lsn of the record that begins at `at`. */
+export const lsnAt = (view: DataView, at: number): number => getU64(view, at + LSN_AT);
+
+function eachRecord(bytes: Uint8Array, view: DataView, stamp: (at: number) => void): StampedGroup {
   let records = 0;
-  let lastCrc = 0;
   let last = 0;
   for (let at = 0; at < bytes.length; ) {
-    const length = view.getUint32(at + LENGTH_AT, true);
-    setU64(view, at + COMMITTED_AT, committed);
-    lastCrc = checksum(bytes, at, length, segmentId);
-    view.setUint32(at + CRC_AT, lastCrc, true);
+    stamp(at);
     last = at;
     records += 1;
-    at += aligned(length);
+    at += aligned(view.getUint32(at + LENGTH_AT, true));
   }
-  return { records, lastLsn: getU64(view, last + LSN_AT), lastCrc };
+  return { records, lastLsn: lsnAt(view, last), lastCrc: crcAt(view, last) };
 }
 
 /** What the eight bytes at the head of a record say. */

@@ -7,7 +7,7 @@
 // flips only when something waits, and it is done with the other slot then, so a filled slot is never written again
 // before it is on disk.
 
-import { APPEND_BYTES_MAX } from './format.ts';
+import { APPEND_BYTES_MAX, lsnAt, stampRecord, viewOf } from './format.ts';
 
 export const SLOT_BYTES = 2 * APPEND_BYTES_MAX;
 
@@ -27,19 +27,32 @@ const slotsOf = (memory: SharedArrayBuffer): readonly [Uint8Array, Uint8Array] =
 export class HandoffSender {
   readonly #word: Int32Array;
   readonly #slots: readonly [Uint8Array, Uint8Array];
+  readonly #views: readonly [DataView, DataView];
+  /** Durable when the group that is being gathered is written: it is taken when the one before it is on disk. */
+  #before = 0;
 
   constructor(memory: SharedArrayBuffer) {
     this.#word = new Int32Array(memory, 0, 1);
-    this.#slots = slotsOf(memory);
+    const slots = slotsOf(memory);
+    this.#slots = slots;
+    this.#views = [viewOf(slots[0]), viewOf(slots[1])];
   }
 
-  /** Copies a record in: 'first' when the slot was empty, so that the writing thread may sleep (see wake). */
-  offer(record: Uint8Array): 'first' | 'further' | 'full' {
+  /**
+   * Copies a record in and stamps it for the segment, which is time that the writing thread would take between two syncs:
+   * 'first' when the slot was empty, so that the writing thread may sleep (see wake).
+   */
+  offer(record: Uint8Array, segmentId: number): 'first' | 'further' | 'full' {
     for (;;) {
       const seen = Atomics.load(this.#word, 0);
       const used = seen >>> BYTES_SHIFT;
       if (used + record.length > SLOT_BYTES) return 'full';
-      this.#slots[(seen & SLOT_BIT) as 0 | 1].set(record, used);
+      const slot = (seen & SLOT_BIT) as 0 | 1;
+      const bytes = this.#slots[slot];
+      const view = this.#views[slot];
+      bytes.set(record, used);
+      if (used === 0) this.#before = lsnAt(view, 0) - 1;
+      stampRecord(bytes, view, used, segmentId, this.#before);
       // When the slot was flipped meanwhile, the copy lies unread behind what was taken: do it again in the other.
       const added = seen + (record.length << BYTES_SHIFT);
       if (Atomics.compareExchange(this.#word, 0, seen, added) !== seen) continue;

@@ -2,7 +2,7 @@
 // there leaves behind.
 
 import type { Disk, DiskHandle } from './disk.ts';
-import { stampGroup } from './format.ts';
+import { completeGroup } from './format.ts';
 import type { DurableGroup, SegmentStart } from './storage.ts';
 
 /** Called around the sync of a group; production has none (see FileStorageOptions.syncHook). */
@@ -35,7 +35,7 @@ export class LogFiles {
     const segment = this.#segment;
     if (segment === undefined) throw new Error('no segment was started');
     // The seam for replication: in local mode durable is committed, so the stamp is the durable position.
-    const stamped = stampGroup(group, segment.segmentId, this.#durableLsn);
+    const stamped = completeGroup(group, segment.segmentId, this.#durableLsn);
     this.#disk.write(segment.handle, segment.position, group);
     this.#hook?.('fsync.before'); // crash: any subset of the group's sectors is there; nobody was told of any
     this.#disk.sync(segment.handle);
