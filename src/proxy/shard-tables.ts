@@ -18,26 +18,54 @@ export interface SeenTable {
   readonly kind: string;
   /** In attnum order, without dropped ones: what an INSERT without a column list means, generated columns included. */
   readonly columns: readonly SeenColumn[];
+  /** The sharded table, `schema.name`, whose rows it shows or changes, when it is not a listed one itself. */
+  readonly over?: string;
 }
 
-/** By `schema.name`; tables that do not exist there are left out. */
+/** By `schema.name`; tables that do not exist there are left out, what is made over those that do is in it. */
 export type ShardTables = ReadonlyMap<string, SeenTable>;
 
-/** $1 and $2: schemas and names, pairwise. Takes no lock on the tables, so it waits for nobody's DDL. */
+/**
+ * $1 and $2: schemas and names, pairwise. Takes no lock on the tables, so it waits for nobody's DDL. Behind the tables: what
+ * is made over them by views, rules, inheritance and partitioning, to any depth.
+ */
 export const SHARD_TABLES = `
-  SELECT n.nspname, c.relname, c.relkind,
+  WITH RECURSIVE listed AS MATERIALIZED (
+    SELECT c.oid, n.nspname, c.relname, c.relkind
+      FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS wanted (schema, name)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.schema
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = wanted.name
+  ), made (oid, over) AS (
+    SELECT oid, oid FROM listed
+    UNION
+    SELECT next.oid, made.over
+      FROM made CROSS JOIN LATERAL (
+        SELECT r.ev_class
+          FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_rewrite AS r ON r.oid = d.objid
+         WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = made.oid
+           AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+        UNION ALL
+        SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = made.oid
+      ) AS next (oid)
+  )
+  SELECT l.nspname, l.relname, l.relkind,
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.atttypid::int8,
                    pg_catalog.format_type(a.atttypid, a.atttypmod), coalesce(k.collisdeterministic, true)) ORDER BY a.attnum)
             FROM pg_catalog.pg_attribute AS a LEFT JOIN pg_catalog.pg_collation AS k ON k.oid = a.attcollation
-           WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)::text
-    FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS wanted (schema, name)
-    JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.schema
-    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = wanted.name`;
+           WHERE a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped)::text,
+         NULL
+    FROM listed AS l
+  UNION ALL
+  SELECT n.nspname, c.relname, c.relkind, NULL, min(l.nspname || '.' || l.relname)
+    FROM made JOIN listed AS l ON l.oid = made.over
+    JOIN pg_catalog.pg_class AS c ON c.oid = made.oid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+   WHERE made.oid NOT IN (SELECT oid FROM listed)
+   GROUP BY c.oid, n.nspname, c.relname, c.relkind`;
 
 /** The reply to SHARD_TABLES. */
 export function readShardTables(rows: readonly (readonly (string | null)[])[]): ShardTables {
   const tables = new Map<string, SeenTable>();
-  for (const [schema, name, kind, list] of rows) {
+  for (const [schema, name, kind, list, over] of rows) {
     const columns = JSON.parse(list ?? '[]') as [string, number, string, boolean][];
     tables.set(tableId(schema ?? '', name ?? ''), {
       kind: kind ?? '',
@@ -47,6 +75,7 @@ export function readShardTables(rows: readonly (readonly (string | null)[])[]): 
         typeName,
         deterministic,
       })),
+      ...(over == null ? {} : { over }),
     });
   }
   return tables;
@@ -84,10 +113,19 @@ export function keyMismatch(rule: ShardedTable, seen: SeenTable): string | undef
   return `the collation of its key "${rule.key}" is not deterministic, so equal keys may be on different shards`;
 }
 
-/** What is known of each table by what the shards (by name) showed. */
+/** What is known of each table, and of what is made over it, by what the shards (by name) showed. */
 export function tableFacts(rules: readonly ShardedTable[], shards: ReadonlyMap<string, ShardTables>): TableFacts {
-  return new Map(rules.map((rule) => [tableId(rule.schema, rule.name), factOfTable(rule, shards)]));
+  const facts = new Map<string, TableFact>();
+  for (const tables of shards.values())
+    for (const [id, { kind, over }] of tables)
+      if (over !== undefined)
+        facts.set(id, { kind: 'partial', why: `${WAYS[kind] ?? 'belongs to'} the sharded table ${over}` });
+  for (const rule of rules) facts.set(tableId(rule.schema, rule.name), factOfTable(rule, shards));
+  return facts;
 }
+
+/** By pg_class.relkind; tables do by inheritance, as a partition, or by a rule. */
+const WAYS: Readonly<Record<string, string>> = { v: 'is a view on', m: 'is a materialized view of' };
 
 function factOfTable(rule: ShardedTable, shards: ReadonlyMap<string, ShardTables>): TableFact {
   const id = tableId(rule.schema, rule.name);

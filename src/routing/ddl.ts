@@ -46,7 +46,7 @@ export function ddlRefusal(node: Node, topology: Topology): Refused | undefined 
       ? moveRefusal(relation.relname ?? '')
       : undefined;
   }
-  if ('ViewStmt' in node || 'RuleStmt' in node || 'CreateTableAsStmt' in node) return derived(node, topology);
+  if (isFromQuery(node)) return derived(node, topology);
   return domainRefusal(node);
 }
 
@@ -151,6 +151,10 @@ function alterTable(alter: AlterTableStmt, resolve: Resolve): Refused | undefine
   }
   return undefined;
 }
+
+/** Makes something whose meaning or contents come from a query. */
+export const isFromQuery = (node: Node): boolean =>
+  'ViewStmt' in node || 'RuleStmt' in node || 'CreateTableAsStmt' in node;
 
 /** Views, rules and tables made from queries: their text would later hide the sharded tables that they read. */
 function derived(node: Node, topology: Topology): Refused | undefined {

@@ -5,6 +5,7 @@ import { commentHint } from '../sql/comment-hint.ts';
 import type { ParsedStatement } from '../sql/parser.ts';
 import type { Shape } from '../sql/shape.ts';
 import { addsOnlyColumns, writeColumnList } from './column-list.ts';
+import { isFromQuery } from './ddl.ts';
 import { decide, type RouteTools } from './decision.ts';
 import type { HoleFinder } from './hole-finder.ts';
 import type { KeyReading } from './key-expression.ts';
@@ -21,8 +22,8 @@ import {
 import { bodyKind, type PlannedBody, planBody } from './plan-statement.ts';
 import { planUtility } from './plan-utility.ts';
 import { type Refused, refuse, refuseWith } from './refusal.ts';
-import { mismatchRefusal, type TableFacts, unseenRefusal } from './table-catalog.ts';
-import type { KeyType } from './topology.ts';
+import { mismatchRefusal, partialRefusal, type TableFacts, unseenRefusal } from './table-catalog.ts';
+import { type KeyType, type Topology, tableId } from './topology.ts';
 
 export interface CompiledStatement {
   readonly action: StatementAction;
@@ -56,7 +57,7 @@ export function compileStatement(
     body = planBody(statement.node, topology, reading);
     action = { kind: 'query', merge: body.merge };
   }
-  body = checked(body, action, statement, tables);
+  body = checked(body, action, statement, tables, topology);
   return { action, body, byHand: byHand(statement.text, body, tools, shardNamed), pinned: reading.pinned, tables };
 }
 
@@ -66,16 +67,31 @@ function checked(
   action: StatementAction,
   statement: ParsedStatement,
   tables: TableFacts,
+  topology: Topology,
 ): PlannedBody {
   // DDL is how a wrong table is put right.
   const mends = action.kind === 'ddl' || action.kind === 'ddlOutsideTransaction';
   const never = mends ? undefined : mismatchRefusal(tables, body.rules);
   if (never !== undefined) return { ...body, decision: { kind: 'fixed', route: never }, never };
+  const partial =
+    mends && !isFromQuery(statement.node) ? undefined : partialRefusal(tables, unlistedOf(body, topology));
+  if (partial !== undefined) return { ...body, decision: { kind: 'fixed', route: partial } };
   const { decision } = body;
   if (decision.kind !== 'rows' || decision.columns === undefined) return body;
   const rewritten = writeColumnList(statement.text, decision.columns);
   if (rewritten !== undefined && addsOnlyColumns(rewritten, statement.node, decision.columns)) return body;
   return { ...body, decision: { kind: 'fixed', route: unwritable(decision.table) } };
+}
+
+/** Tables of the statement that are not listed; an unqualified name may mean one in each schema of the search path. */
+function unlistedOf({ tables }: PlannedBody, { tables: listed, shards, searchPath }: Topology): string[] {
+  if (shards.length === 1) return [];
+  const [first = ''] = searchPath;
+  return tables
+    .filter((id) => !listed.has(id))
+    .flatMap((id) =>
+      id.startsWith(`${first}.`) ? searchPath.map((schema) => tableId(schema, id.slice(first.length + 1))) : [id],
+    );
 }
 
 function unwritable(table: string): Refused {

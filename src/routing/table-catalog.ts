@@ -1,6 +1,6 @@
 // What the shards' own catalogs say about the sharded tables, as one frozen snapshot that plans are made against.
 // The rule: it only ever adds refusals or the columns of an INSERT that names none; where a row goes is the key's alone.
-import { featureError, type Refused, refuseWith } from './refusal.ts';
+import { featureError, HINT_BY_HAND, type Refused, refuse, refuseWith } from './refusal.ts';
 import { type TableRule, tableId } from './topology.ts';
 
 export type TableFact =
@@ -9,7 +9,9 @@ export type TableFact =
   /** Not created yet, not looked at yet, or told differently by two shards (`disputed`): nothing may be built on it. */
   | { readonly kind: 'unknown'; readonly why: string; readonly disputed: boolean }
   /** Its key is not what the configuration says, so rows would be placed or found wrongly. */
-  | { readonly kind: 'mismatch'; readonly why: string };
+  | { readonly kind: 'mismatch'; readonly why: string }
+  /** Not a listed table: a view, a child or a rule through which a shard shows or changes its own rows of a sharded one. */
+  | { readonly kind: 'partial'; readonly why: string };
 
 /** By `schema.name`; a table that is not here is unknown. */
 export type TableFacts = ReadonlyMap<string, TableFact>;
@@ -41,6 +43,19 @@ export function mismatchRefusal(tables: TableFacts, rules: readonly TableRule[])
         'Correct the configuration, or drop the table and create it again; its rows could not be found by their key.',
       ),
     };
+  }
+  return undefined;
+}
+
+/** Why a statement may not take an unlisted relation for the same on every shard; `ids` as `schema.name`. */
+export function partialRefusal(tables: TableFacts, ids: readonly string[]): Refused | undefined {
+  for (const id of ids) {
+    const fact = tables.get(id);
+    if (fact?.kind !== 'partial') continue;
+    return refuse(
+      `${id} ${fact.why} and is not listed in sharding.tables, so each shard has its own part of it`,
+      `List it with the shard key of that table. Otherwise: ${HINT_BY_HAND}`,
+    );
   }
   return undefined;
 }
