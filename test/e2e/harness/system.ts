@@ -214,6 +214,16 @@ export class System {
     });
   }
 
+  /** Makes the proxy's pod anew if its container ended before: the kubelet would wait longer and longer before each restart. */
+  async forgetRestarts(proxy: number): Promise<void> {
+    const name = this.proxyPod(proxy);
+    const pod = await this.pod(name);
+    if (pod?.status?.containerStatuses?.every(({ restartCount }) => restartCount === 0) === true) return;
+    await this.deletePod(name);
+    await this.untilReplaced(name, pod?.metadata.uid);
+    await this.untilHealthy(KILL_TIMEOUT_MS);
+  }
+
   /** How often a container of the pod was restarted, and which pod it is: to tell that it died since. */
   async life(name: string): Promise<string> {
     const pod = await this.pod(name);

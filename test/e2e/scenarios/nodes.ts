@@ -77,6 +77,8 @@ const apiServerDown: Scenario = {
     const { system, random } = ground;
     const proxy = random.between(0, system.proxies - 1);
     const instance = system.instance(proxy);
+    // What is measured is how soon it is back without the API server, not how long the kubelet waits after other rounds' kills.
+    await system.forgetRestarts(proxy);
     const node = await controlPlaneNode(ground);
     const atMs = await doom(ground, proxy, HALF_COMMITTED);
     await frozen(ground, 'kube-apiserver', node, API_DOWN_MS);
