@@ -98,35 +98,38 @@ export class System {
   }
 
   /** Runs a command in a container of a pod. */
-  exec(pod: string, container: string, command: readonly string[], input?: string): Promise<CommandOutcome> {
-    const args = ['exec', ...(input === undefined ? [] : ['-i']), pod, '-c', container, '--', ...command];
-    return this.kubectl.try(args, input === undefined ? {} : { input });
+  exec(pod: string, container: string, command: readonly string[]): Promise<CommandOutcome> {
+    return this.kubectl.try(['exec', pod, '-c', container, '--', ...command]);
   }
 
   /** As {@link exec}; rejects unless it worked, with what was said. */
-  async execOk(pod: string, container: string, command: readonly string[], input?: string): Promise<string> {
-    const outcome = await this.exec(pod, container, command, input);
+  async execOk(pod: string, container: string, command: readonly string[]): Promise<string> {
+    const outcome = await this.exec(pod, container, command);
     if (outcome.code !== 0) throw new Error(`in ${pod}: ${command.join(' ')}: ${outcome.stderr || outcome.stdout}`);
     return outcome.stdout;
   }
 
-  /** Writes into a container, again where the API server or a kubelet has a bad moment. */
-  async #leave(pod: string, container: string, command: string, input: string): Promise<void> {
+  /**
+   * Writes a file into a container, whole or not at all, again where the API server or a kubelet has a bad moment. The text goes
+   * as an argument: standard input was lost now and then, and an empty file was what stayed. `former` is removed before.
+   */
+  async #leave(pod: string, container: string, file: string, text: string, former = ''): Promise<void> {
+    const write = 'rm -f "$3" && printf %s "$2" > "$1.new" && mv "$1.new" "$1"';
     await waitFor(`${pod} to take an order`, ORDER_TIMEOUT_MS, async () => {
-      await this.execOk(pod, container, ['sh', '-c', command], input);
+      await this.execOk(pod, container, ['sh', '-c', write, 'sh', file, text, former]);
       return true;
     });
   }
 
   /** Leaves an order for the proxy's process; it is taken at once, or at its next start. */
   async order(proxy: number, armed: Armed): Promise<void> {
-    const write = `rm -f ${ORDERS}/reached.json && cat > ${ORDERS}/order.new && mv ${ORDERS}/order.new ${ORDERS}/order.json`;
-    await this.#leave(this.proxyPod(proxy), 'proxy', write, JSON.stringify(armed));
+    const [file, former] = [`${ORDERS}/order.json`, `${ORDERS}/reached.json`];
+    await this.#leave(this.proxyPod(proxy), 'proxy', file, JSON.stringify(armed), former);
   }
 
   /** As {@link System.order}, but not seen by the process that runs: its folder is only read again at a start. */
   async orderNextStart(proxy: number, armed: Armed): Promise<void> {
-    await this.#leave(this.proxyPod(proxy), 'proxy', `cat > ${ORDERS}/next-order.json`, JSON.stringify(armed));
+    await this.#leave(this.proxyPod(proxy), 'proxy', `${ORDERS}/next-order.json`, JSON.stringify(armed));
   }
 
   /** Waits until the proxy's container was restarted `times` since the life `before`. */
@@ -176,9 +179,8 @@ export class System {
 
   /** Leaves an order for the operator's process, which takes it at once. */
   async orderOperator(armed: Armed): Promise<void> {
-    const write = `cat > ${OPERATOR_ORDERS}/order.new && mv ${OPERATOR_ORDERS}/order.new ${OPERATOR_ORDERS}/order.json`;
     const { name } = (await this.operatorPod()).metadata;
-    await this.#leave(name, 'operator', write, JSON.stringify(armed));
+    await this.#leave(name, 'operator', `${OPERATOR_ORDERS}/order.json`, JSON.stringify(armed));
   }
 
   /** Waits until the operator's process has died since, and says how. */
@@ -199,7 +201,7 @@ export class System {
 
   /** From its next start on the proxy's process ends at once, for so long or until {@link System.allowStart}. */
   async refuseStart(proxy: number, forMs: number): Promise<void> {
-    await this.#leave(this.proxyPod(proxy), 'proxy', `cat > ${ORDERS}/refuse-start`, String(Date.now() + forMs));
+    await this.#leave(this.proxyPod(proxy), 'proxy', `${ORDERS}/refuse-start`, String(Date.now() + forMs));
   }
 
   /** Makes the pod anew, whatever kubelet thinks of the old one, and takes the refusal back while the new one refuses. */

@@ -45,6 +45,18 @@ export function sayReached(armed: Armed): void {
   console.log(`e2e: reached ${armed.point}`);
 }
 
+/** Undefined, and said, where it is none: whoever gave it waits in vain, and says so; later ones are heard. */
+function orderIn(text: string): Armed | undefined {
+  try {
+    return JSON.parse(text) as Armed;
+  } catch (error) {
+    console.error(
+      `e2e: ${JSON.stringify(text)} is no order: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    return undefined;
+  }
+}
+
 /** Arms the trigger with what is ordered now and later; `elsewhere` may take an order to another thread instead. */
 export function underOrders(elsewhere: (order: Armed) => boolean = () => false): Trigger {
   const trigger = new Trigger(sayReached);
@@ -52,8 +64,10 @@ export function underOrders(elsewhere: (order: Armed) => boolean = () => false):
   const take = (name: string) => {
     const file = `${ordersFolder}/${name}`;
     if (!existsSync(file)) return;
-    const order = JSON.parse(readFileSync(file, 'utf8')) as Armed;
+    const text = readFileSync(file, 'utf8');
     rmSync(file);
+    const order = orderIn(text);
+    if (order === undefined) return;
     rmSync(`${ordersFolder}/${REACHED}`, { force: true });
     console.log(`e2e: armed ${JSON.stringify(order)}`);
     if (!elsewhere(order)) trigger.arm(order);
