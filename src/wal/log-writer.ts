@@ -233,7 +233,7 @@ export class LogWriter implements Wal {
   async #rotate(): Promise<void> {
     try {
       await this.#whenDrained(); // crash: the old segment is whole
-      const spare = await this.#settings.provision.take();
+      const spare = await this.#settings.provision.take(); // crash: the same; the next open finds the spare
       // Whoever was just told "committed" must have put it among what is live before the checkpoint is asked for.
       await new Promise((resolve) => setImmediate(resolve));
       if (this.#failure === undefined) await this.#beginSegment(this.onCheckpointDue(), spare);
