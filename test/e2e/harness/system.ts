@@ -10,6 +10,9 @@ import { OPERATOR, OPERATOR_ORDERS } from './operator.ts';
 
 /** Where a proxy's orders are, in its container (test/e2e/program/orders.ts). */
 const ORDERS = '/var/lib/atomshard/orders';
+/** Finds the program under orders (and, by the brackets, not itself) where a full volume takes no file with a process id. */
+const KILL =
+  'n=1; for p in /proc/[0-9]*; do grep -q "under-order[s]" $p/cmdline 2>&- && kill -9 $(basename $p) && n=0; done; exit $n';
 const KILL_TIMEOUT_MS = 60_000;
 const ORDER_TIMEOUT_MS = 20_000;
 const OPERATOR_TIMEOUT_MS = 60_000;
@@ -196,7 +199,7 @@ export class System {
 
   /** SIGKILL for the proxy's process where it stands, from inside its container. */
   async killProcess(proxy: number): Promise<void> {
-    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', `kill -9 $(cat ${ORDERS}/pid)`]);
+    await this.execOk(this.proxyPod(proxy), 'proxy', ['sh', '-c', KILL]);
   }
 
   /** From its next start on the proxy's process ends at once, for so long or until {@link System.allowStart}. */
@@ -285,7 +288,7 @@ export class System {
       await this.exec(this.proxyPod(proxy), 'proxy', [
         'sh',
         '-c',
-        `cd ${ORDERS} && rm -f *order* refuse-start; kill -9 $(cat pid)`,
+        `rm -f ${ORDERS}/*order* ${ORDERS}/refuse-start; ${KILL}`,
       ]);
     }
   }

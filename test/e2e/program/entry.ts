@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { DIED, hasOrders, leaveWord, PID, refusesStart } from './orders.ts';
+import { DIED, hasOrders, leaveWord, refusesStart } from './orders.ts';
 
 const UNDER_ORDERS: Readonly<Record<string, string>> = {
   proxy: './proxy-under-orders.ts',
@@ -29,7 +29,6 @@ const program =
 const child = spawn(process.execPath, ['--enable-source-maps', ...program], { stdio: 'inherit' });
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill(signal));
 const obeys = own !== undefined && hasOrders();
-if (obeys) say(PID, child.pid ?? 0);
 child.once('exit', (code, signal) => {
   if (obeys) say(DIED, { atMs: Date.now(), code, signal });
   // As a shell says it, so that `kubectl describe` shows 137 for SIGKILL.

@@ -3,7 +3,7 @@
 //   order.json     where to stop and how (trigger.ts); taken, which removes it, at once or at the next start
 //   next-order.json the same, but only taken at a start
 //   reached.json   written at the moment when the place is reached
-//   pid, died.json the child's process id, and when and how it ended
+//   died.json      when and how the child ended
 //   refuse-start   a time in milliseconds; before it the process ends as soon as it starts
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { type Armed, Trigger } from '../../crash/trigger.ts';
@@ -15,7 +15,6 @@ export const ORDER = 'order.json';
 export const NEXT_ORDER = 'next-order.json';
 export const REACHED = 'reached.json';
 export const REFUSE_START = 'refuse-start';
-export const PID = 'pid';
 export const DIED = 'died.json';
 
 /** Makes the folder; false where nobody gave this container a place for one, so that it just runs. */
