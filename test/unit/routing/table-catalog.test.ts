@@ -191,6 +191,48 @@ describe('a new look at the tables', () => {
   });
 });
 
+describe('what is made over a sharded table and not listed', () => {
+  const sharding = { ...SHARDING, unlisted: 'reference', searchPath: ['public', 'app'] };
+  const partial: TableFact = { kind: 'partial', why: 'is a view on the sharded table public.accounts' };
+  const facts = catalog({ 'app.rich': partial });
+
+  it.each([
+    ['select * from rich', 'refused:0A000'],
+    ['select * from app.rich', 'refused:0A000'],
+    ['insert into currencies select code from rich', 'refused:0A000'],
+    ['create view more as select * from rich', 'refused:0A000'],
+    ['select * from other.rich', 'any'],
+    ['select * from accounts', 'all'],
+    ['drop view rich', 'all'],
+    ['/* atomshard: shard=1 */ select * from rich', 'one:1'],
+  ])('%s: %s', (text, route) => {
+    const seeing = newRouter(sharding);
+    seeing.adopt(facts);
+    expect(told(seeing, text)).toBe(route);
+  });
+
+  it('is refused in statements that were planned before it was seen, and whole where there is one shard', () => {
+    const seeing = newRouter(sharding);
+    const [before] = seeing.plan('select * from rich').statements;
+    expect(before?.outdated).toBe(false);
+    seeing.adopt(facts);
+    expect(before?.outdated).toBe(true);
+    const [after] = seeing.plan('select * from rich').statements;
+    seeing.adopt(catalog({ 'app.rich': { ...partial } }));
+    expect(after?.outdated).toBe(false);
+    const single = newRouter(sharding, ['shard-0']);
+    single.adopt(facts);
+    expect(told(single, 'select * from rich')).toBe('one:0');
+  });
+
+  it('may be listed, by whoever knows what it is', () => {
+    const tables = [...(SHARDING.tables ?? []), { schema: 'app', name: 'rich', reference: true }];
+    const listing = newRouter({ ...sharding, tables });
+    listing.adopt(facts);
+    expect(told(listing, 'select * from rich')).toBe('any');
+  });
+});
+
 describe('DDL that takes columns over', () => {
   it.each([
     ['create table accounts (like currencies)', 'refused:0A000'],
