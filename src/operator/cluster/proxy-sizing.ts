@@ -2,7 +2,7 @@
 // The rule: proxies leave from the highest ordinal down, and one with unfinished decisions keeps its place whatever is wanted.
 import type { RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Waiting } from './action.ts';
-import { PODS } from './kinds.ts';
+import { PODS, type Pod } from './kinds.ts';
 import type { Observation, ProxyObservation } from './observation.ts';
 import { isLeaving, isProxyReady } from './wellness.ts';
 
@@ -64,28 +64,47 @@ function placesTaken(proxies: readonly ProxyObservation[]): number {
 function whyStay(
   { nowMs, cluster }: Observation,
   { gates, instances }: RecoveryFindings,
-  { name, instance, pod, look }: ProxyObservation,
+  proxy: ProxyObservation,
   stopping: boolean,
 ): Waiting | undefined {
+  const { name, instance, pod, look } = proxy;
+  const graceMs = cluster.spec.proxy.terminationGracePeriodSeconds * 1_000;
   const gate = gates.removal.get(instance);
   if (gate !== undefined && (gate.opensAtMs === null || gate.opensAtMs > nowMs))
     return { reason: gate.reason, message: gate.message };
   if (look.kind === 'seen' && pod !== undefined && look.facts.state === 'Clean') return undefined;
   if (look.kind === 'seen') {
-    const since = Date.parse(pod?.metadata.annotations?.[DRAINING] ?? '');
-    const graceMs = cluster.spec.proxy.terminationGracePeriodSeconds * 1_000;
     // Nothing of it is in doubt; only its clients keep it, and they had their time.
-    if (stopping && nowMs - since > graceMs && look.facts.inDoubt === 0) return undefined;
+    if (stopping && nowMs - drainsSinceMs(pod) > graceMs && look.facts.inDoubt === 0) return undefined;
     const { running, state } = look.facts;
     const message = `${name} drains before it leaves (${state}, ${running} transactions run)`;
     return { reason: 'ProxyDraining', message };
   }
   // It does not answer; recovery knows whether anything of it is left, and acts for it after the grace period.
   const state = instances.find((each) => each.instance === instance)?.state;
-  if (state === undefined || state.kind === 'gone') return undefined;
+  const nothingLeft = state === undefined || state.kind === 'gone';
+  if (nothingLeft && !maySpeak(proxy, nowMs, graceMs)) return undefined;
   const message = `${name} does not answer, so that it is not known whether its log is finished`;
   return { reason: 'ProxyNotAnswering', message };
 }
+
+/**
+ * Its container runs or is started again after it ended, and its word may still come: what it recovered is told by nobody else.
+ * Nothing depends on that word, so that a proxy that hangs is waited for no longer than for its clients.
+ */
+function maySpeak({ pod, look }: ProxyObservation, nowMs: number, graceMs: number): boolean {
+  if (pod === undefined || isLeaving(pod)) return false;
+  const ran = pod.status?.containerStatuses?.some(
+    ({ restartCount = 0, state }) => restartCount > 0 || state?.running !== undefined,
+  );
+  const times = [drainsSinceMs(pod), look.kind === 'failed' ? look.sinceMs : Number.NaN];
+  const sinceMs = Math.max(...times.filter((ms) => !Number.isNaN(ms)));
+  // Without any time it has just begun to wait, which is written on the pod.
+  return ran === true && (sinceMs === -Infinity || nowMs - sinceMs <= graceMs);
+}
+
+/** NaN while the operator does not drain it. */
+const drainsSinceMs = (pod: Pod | undefined): number => Date.parse(pod?.metadata.annotations?.[DRAINING] ?? '');
 
 function drain({ nowMs, cluster }: Observation, { name, pod, look }: ProxyObservation): CalmAction[] {
   if (pod === undefined || isLeaving(pod)) return [];

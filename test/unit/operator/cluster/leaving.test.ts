@@ -8,15 +8,16 @@ import type { Observation, ProxyObservation } from '../../../../src/operator/clu
 import { Performer } from '../../../../src/operator/cluster/perform.ts';
 import { planDeletion } from '../../../../src/operator/cluster/plan-deletion.ts';
 import { nothing } from '../../../../src/operator/cluster/plan-nothing.ts';
-import { sizeProxies } from '../../../../src/operator/cluster/proxy-sizing.ts';
+import { DRAINING, sizeProxies } from '../../../../src/operator/cluster/proxy-sizing.ts';
 import { leftoverClaims, retireShards } from '../../../../src/operator/cluster/retirement.ts';
 import { FINALIZER } from '../../../../src/operator/desired/labels.ts';
+import type { ContainerStatus } from '../../../../src/operator/diagnosis/children.ts';
 import type { KubeClient } from '../../../../src/operator/kube/client.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
 import type { Gate, InstanceFinding } from '../../../../src/operator/recovery/types.ts';
 import type { ProxyFacts, ProxyState } from '../../../../src/operator/sql/facts.ts';
 import { createLog } from '../../../../src/telemetry/log.ts';
-import { NOW_MS, PROXY_FACTS, proxySeen, SHARD_FACTS, seen, seenCluster, shardSeen } from './seen-cluster.ts';
+import { failed, NOW_MS, PROXY_FACTS, proxySeen, SHARD_FACTS, seen, seenCluster, shardSeen } from './seen-cluster.ts';
 
 describe('a proxy that nobody wants any more', () => {
   const replicasWith = (state: ProxyState) => {
@@ -32,6 +33,52 @@ describe('a proxy that nobody wants any more', () => {
 
   it('goes when its log is Clean', () => {
     expect(replicasWith('Clean')).toBe(1);
+  });
+});
+
+describe('a proxy that nobody wants any more and that does not answer, with nothing of it in doubt', () => {
+  const GRACE_MS = 60_000;
+  const running = { name: 'proxy', state: { running: { startedAt: '2026-11-21T13:59:50Z' } } };
+  const restarting = { name: 'proxy', restartCount: 1, state: { waiting: { reason: 'CrashLoopBackOff' } } };
+  const neverRan = { name: 'proxy', restartCount: 0, state: { waiting: { reason: 'ImagePullBackOff' } } };
+
+  function sized(look: ProxyObservation['look'], container: ContainerStatus, drainsForMs: number | undefined) {
+    const since = drainsForMs === undefined ? {} : { [DRAINING]: new Date(NOW_MS - drainsForMs).toISOString() };
+    const metadata = { name: 'bank-proxy-1', namespace: 'test', annotations: since };
+    const pod = { metadata, status: { containerStatuses: [container] } };
+    const proxies = [proxySeen(0), proxySeen(1, { look, pod })];
+    const { observation } = seenCluster({ spec: { proxy: { replicas: 1 } }, observation: { proxies } });
+    const facts = { inDoubt: 0, oldestMs: null, walId: null, epoch: null, walLost: null };
+    const instances: InstanceFinding[] = [{ instance: 'proxy-1', state: { kind: 'gone' }, ...facts }];
+    const goal = { wanted: 1, stopping: false, mayDrain: true };
+    return sizeProxies(observation, { ...NO_FINDINGS, instances }, goal);
+  }
+  const silentFor = (ms: number) => failed('unreachable', 'connection refused', ms);
+
+  it.each([
+    ['runs again after a kill', silentFor(2_000), running],
+    ['is about to run again after a kill', silentFor(2_000), restarting],
+    ['runs and was never looked at by this operator', { kind: 'never' } as const, running],
+  ])('stays while it %s: it may still tell of its recovery', (_when, look, container) => {
+    const { replicas, waiting } = sized(look, container, 30_000);
+    expect(replicas).toBe(2);
+    expect(waiting.map(({ reason }) => reason)).toEqual(['ProxyNotAnswering']);
+  });
+
+  it('has its grace period for that, from when it fell silent or began to drain, and no more', () => {
+    expect(sized(silentFor(GRACE_MS - 1_000), running, 600_000).replicas).toBe(2);
+    expect(sized(silentFor(600_000), running, GRACE_MS - 1_000).replicas).toBe(2);
+    expect(sized(silentFor(GRACE_MS + 1_000), running, GRACE_MS + 1_000).replicas).toBe(1);
+    expect(sized({ kind: 'never' }, running, GRACE_MS + 1_000).replicas).toBe(1);
+  });
+
+  it('is annotated as it begins to wait, so that the wait ends for an operator that begins anew, too', () => {
+    const { calm } = sized({ kind: 'never' }, running, undefined);
+    expect(calm.map(({ kind }) => kind)).toEqual(['patch']);
+  });
+
+  it('goes at once when it never ran: it has nothing to tell', () => {
+    expect(sized(silentFor(2_000), neverRan, 1_000).replicas).toBe(1);
   });
 });
 
