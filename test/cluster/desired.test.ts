@@ -13,7 +13,7 @@ import { desiredInput, shardedCluster } from '../support/sharded-cluster.ts';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
 import { type TestNamespace, testNamespace } from './harness/namespaces.ts';
 import { isAvailable } from './images/catalogue.ts';
-import { psqlOnShard } from './operator/deploy.ts';
+import { psqlOnShard, untilLedTo } from './operator/deploy.ts';
 import { noCluster, openTestCluster, type TestCluster } from './test-cluster.ts';
 
 const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
@@ -215,6 +215,7 @@ describe.skipIf(noCluster)('pods made from the objects of a cluster', () => {
       await psql('proxied', `create role ${name} login superuser password '${password}'`);
     await psql('proxied', 'create database app owner app');
     await ready('proxied-proxy-0');
+    await untilLedTo(kubectl, 'proxied', 'proxied-shard-0-0');
 
     const sha256 = proxyConfigSha256(proxyConfigText(input) ?? '');
     const through = (host: string, login: string, password: string, sql: string): Promise<string> =>
@@ -260,6 +261,7 @@ describe.skipIf(noCluster)('pods made from the objects of a cluster', () => {
     // It drains and closes its log: the next one finds nothing to do.
     await kubectl.run(['delete', 'pod', 'proxied-proxy-0', '--timeout=55s']);
     await ready('proxied-proxy-0');
+    await untilLedTo(kubectl, 'proxied', 'proxied-shard-0-0');
     expect(await through('proxied', 'app', users[0]?.password ?? '', 'select 1')).toBe('1\n');
   });
 });

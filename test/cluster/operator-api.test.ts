@@ -58,8 +58,7 @@ describe.skipIf(noCluster)('the API of the operator', () => {
     whole = (await openTestCluster([])).cluster.kubectl;
     wasThere = (await whole.try(['get', 'crd', CRD_NAME])).code === 0;
     await whole.apply(CRD);
-    const established = '.status.conditions[?(@.type=="Established")].status';
-    await whole.waitForValue(`crd ${CRD_NAME}`, established, (status) => status === 'True', 30_000);
+    await whole.untilEstablished(CRD_NAME);
     space = await testNamespace(whole, 'api');
     ({ kubectl } = space);
     for (const [name, spec] of Object.entries(SUBJECTS)) await kubectl.apply([{ ...HEAD, metadata: { name }, spec }]);

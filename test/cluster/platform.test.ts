@@ -17,7 +17,7 @@ describe.skipIf(noCluster)('the API', () => {
     const widgets = `widgets.${group}`;
     try {
       await kubectl.apply([widgetDefinition(group)]);
-      await kubectl.run(['wait', '--for=condition=Established', `crd/${widgets}`, '--timeout=30s']);
+      await kubectl.untilEstablished(widgets);
       const widget = { apiVersion: `${group}/v1`, kind: 'Widget', metadata: { name: 'a' }, spec: { shards: 2 } };
       await kubectl.apply([widget]);
       expect(await kubectl.value(`${widgets} a`, '.spec.shardsMax')).toBe('64');

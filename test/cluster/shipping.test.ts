@@ -152,12 +152,7 @@ describe.skipIf(noCluster)('charts', () => {
     const rendered = await helm.run(['template', 'bank', CLUSTER_CHART, '--namespace', space.name]);
     const crds = readFileSync(path.join(PROJECT_ROOT, 'crds/shardedclusters.atomshard.dev.yaml'), 'utf8');
     await cluster.kubectl.apply(crds);
-    await cluster.kubectl.run([
-      'wait',
-      '--for=condition=Established',
-      'crd/shardedclusters.atomshard.dev',
-      '--timeout=60s',
-    ]);
+    await cluster.kubectl.untilEstablished('shardedclusters.atomshard.dev');
     const args = ['apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', '-'];
     const said = await space.kubectl.run(args, { input: rendered });
     expect(said).toContain('shardedcluster.atomshard.dev/bank serverside-applied');

@@ -88,6 +88,12 @@ export class Kubectl {
     });
   }
 
+  /** Waits until objects of a definition can be made. `kubectl wait` fails on one that has no conditions yet. */
+  async untilEstablished(definition: string): Promise<void> {
+    const path = '.status.conditions[?(@.type=="Established")].status';
+    await this.waitForValue(`crd ${definition}`, path, (status) => status === 'True');
+  }
+
   /** Waits until a resource can no longer be found. */
   async waitUntilGone(resource: string, timeoutMs = 60_000): Promise<void> {
     await waitFor(`${resource} to be gone`, timeoutMs, async () => {

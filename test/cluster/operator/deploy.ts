@@ -25,7 +25,7 @@ export interface DeployOptions {
 /** Applies CRD, rights and Deployment, and waits until it is ready. */
 export async function deployOperator(kubectl: Kubectl, namespace: string, options: DeployOptions): Promise<void> {
   await kubectl.apply(readFileSync(CRD_FILE, 'utf8'));
-  await kubectl.run(['wait', '--for=condition=Established', 'crd/shardedclusters.atomshard.dev', '--timeout=30s']);
+  await kubectl.untilEstablished('shardedclusters.atomshard.dev');
   await kubectl.apply(operatorObjects(namespace, options));
   await kubectl.run(['rollout', 'status', `deployment/${NAME}`, '--timeout=90s']);
 }
@@ -119,7 +119,10 @@ export function smallCluster(name: string, postgres: string, spec: Readonly<Reco
   return { apiVersion: 'atomshard.dev/v1alpha1', kind: 'ShardedCluster', metadata: { name }, spec: base };
 }
 
-/** Waits until the status speaks of the present generation and Ready is what is wanted; says what it said last. */
+/**
+ * Waits until the status speaks of the present generation and Ready is what is wanted; says what it said last. What is Ready
+ * is led to from the client pod as well, where there is one.
+ */
 export async function waitForReady(
   kubectl: Kubectl,
   name: string,
@@ -139,6 +142,16 @@ export async function waitForReady(
   } catch (error) {
     throw new Error(`${name} is not Ready=${wanted}; it last said: ${said}`, { cause: error });
   }
+  const asks = wanted === 'True' && (await kubectl.try(['get', 'pod', 'client'])).code === 0;
+  if (asks) await untilLedTo(kubectl, name, 'client');
+}
+
+/** kube-proxy writes the rules of a Service a moment after its pods are Ready, and on a busy machine some seconds after. */
+export async function untilLedTo(kubectl: Kubectl, service: string, fromPod: string): Promise<void> {
+  await waitFor(`the node of pod ${fromPod} to have rules for Service ${service}`, 30_000, async () => {
+    const { code } = await kubectl.try(['exec', fromPod, '--', 'pg_isready', '-t', '2', '-U', 'anyone', '-h', service]);
+    return code === 0 ? true : undefined;
+  });
 }
 
 export interface SeenCluster {
