@@ -6,7 +6,7 @@ import { type CommandOutcome, tryRun } from './harness/command.ts';
 import { type Kubectl, waitFor } from './harness/kubectl.ts';
 import { PROJECT_ROOT } from './images/names.ts';
 import { ask, psqlOnShard, seenCluster, smallCluster, waitForReady } from './operator/deploy.ts';
-import { editSpec, type OperatorGround, waitForCondition } from './operator/ground.ts';
+import { editSpec, type OperatorGround, type SeenCondition, waitForCondition } from './operator/ground.ts';
 import { GROUND_TIMEOUT_MS, operatorGround } from './operator/open-ground.ts';
 import { pod } from './platform/objects.ts';
 import { noCluster } from './test-cluster.ts';
@@ -216,5 +216,21 @@ describe.skipIf(noCluster)('a proxy that does not come back', () => {
     });
     expect(notes.join()).toContain(`${id}: abort by `);
     expect(notes.join()).toContain('(ticket 7)');
+  });
+
+  it('is scaled away with a transaction in doubt only by an annotation, and then its log still decides', async () => {
+    await dieAt('commit.before', [21, 22, 23, 24]);
+    await editSpec(kubectl, CLUSTER, { proxy: { replicas: 1 } });
+    const inDoubt = ({ reason, message }: SeenCondition) =>
+      reason === 'InDoubtTransactions' && message.includes('proxy-1 has 1 in-doubt transaction;');
+    const { message } = await waitForCondition(kubectl, CLUSTER, 'Progressing', inDoubt);
+    expect(message).toContain('annotation atomshard.dev/ignore-in-doubt=proxy-1');
+    expect(await kubectl.value(`statefulset ${CLUSTER}-proxy`, '.spec.replicas')).toBe('2');
+    await kubectl.run(['annotate', 'shcl', CLUSTER, 'atomshard.dev/ignore-in-doubt=proxy-1']);
+    await kubectl.waitUntilGone(`pod ${CLUSTER}-proxy-1`);
+    await untilNothingPrepared();
+    expect(await rowsWhere('id BETWEEN 21 AND 24')).toBe(4);
+    expect(await kubectl.value(`pvc wal-${CLUSTER}-proxy-1`, '.status.phase')).toBe('Bound');
+    await waitForReady(kubectl, CLUSTER);
   });
 });

@@ -1,6 +1,7 @@
 // How a cluster ends: proxies finish their transactions and go, claims follow their policy, then the finalizer lets the object go. Pure.
 // The rule: a log with unfinished decisions is never deleted, and whoever insists says so with an annotation.
 import { ANNOTATIONS, FINALIZER } from '../desired/labels.ts';
+import { isShut } from '../recovery/gates.ts';
 import type { Gate, RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Plan, Waiting } from './action.ts';
 import { CLAIMS } from './kinds.ts';
@@ -27,7 +28,7 @@ export function planDeletion(observation: Observation, recovery: RecoveryFinding
   if (forced || isAllLeaving(observation)) return { ...base, calm: letGo(observation, recovery) };
   const sizing = sizeProxies(observation, recovery, { wanted: 0, stopping: true, mayDrain: true });
   const gate = recovery.gates.deletion;
-  const closed = gate !== null && (gate.opensAtMs === null || gate.opensAtMs > observation.nowMs) ? gate : undefined;
+  const closed = gate !== null && isShut(gate, observation.nowMs) ? gate : undefined;
   const unasked = closed === undefined ? notAskedYet(observation) : undefined;
   const held = closed ?? unasked;
   if (sizing.allGone && held === undefined) return { ...base, calm: letGo(observation, recovery) };

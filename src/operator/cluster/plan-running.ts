@@ -4,8 +4,9 @@ import { desiredObjects } from '../desired/desired.ts';
 import type { DesiredInput } from '../desired/desired-input.ts';
 import { FINALIZER } from '../desired/labels.ts';
 import { SUPERUSER } from '../desired/names.ts';
+import { isShut } from '../recovery/gates.ts';
 import type { RecoveryFindings } from '../recovery/types.ts';
-import type { CalmAction, Plan } from './action.ts';
+import type { CalmAction, Plan, Waiting } from './action.ts';
 import { isApplied } from './is-applied.ts';
 import { createMissingSecrets, ownMadeSecrets } from './made-secrets.ts';
 import { objectsToApply } from './objects-to-apply.ts';
@@ -48,6 +49,7 @@ export function planRunning(
   const waiting = [
     ...placement.waiting,
     ...sizing.waiting,
+    ...heldByPrepared(observation, recovery, input),
     ...program.waiting,
     ...retired.waiting,
     ...replacement.waiting,
@@ -117,10 +119,28 @@ function inputOf(
 function stoppable({ shards, nowMs }: Observation, gates: RecoveryFindings['gates']['restart']): Set<string> {
   const may = shards.filter(({ name, kind, statefulSet }) => {
     const gate = gates.get(name);
-    const open = gate === undefined || (gate.opensAtMs !== null && gate.opensAtMs <= nowMs);
+    const open = gate === undefined || !isShut(gate, nowMs);
     return kind === 'made' && (open || statefulSet?.spec?.replicas === 0);
   });
   return new Set(may.map(({ name }) => name));
+}
+
+/** Shards that would stop, or have fewer places for prepared transactions, if nothing were prepared on them. */
+function heldByPrepared(
+  { cluster, nowMs }: Observation,
+  { gates }: RecoveryFindings,
+  { stoppedShards, preparedFloor: floors }: DesiredInput,
+): Waiting[] {
+  const wanted = maxPreparedTransactions(cluster.spec);
+  const stops = cluster.spec.shutdown ? [...gates.restart] : [];
+  return [
+    ...stops.flatMap(([name, gate]) => (isShut(gate, nowMs) && !stoppedShards.has(name) ? [gate] : [])),
+    ...[...floors].map(([name, places]) => {
+      const count = gates.maxPreparedFloor.get(name) ?? 0;
+      const message = `max_prepared_transactions of ${name} stays ${places} while ${count} are prepared there, and becomes ${wanted} when they are no more than that; no deadline and no annotation changes it, as PostgreSQL would not start`;
+      return { reason: 'PreparedTransactions', message };
+    }),
+  ];
 }
 
 /**

@@ -1,5 +1,6 @@
 // How many pods the proxies' set shall have, and who drains: a proxy goes only when its log has nothing unfinished. Pure.
 // The rule: proxies leave from the highest ordinal down, and one with unfinished decisions keeps its place whatever is wanted.
+import { isShut } from '../recovery/gates.ts';
 import type { RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Waiting } from './action.ts';
 import { PODS, type Pod } from './kinds.ts';
@@ -70,18 +71,20 @@ function whyStay(
   const { name, instance, pod, look } = proxy;
   const graceMs = cluster.spec.proxy.terminationGracePeriodSeconds * 1_000;
   const gate = gates.removal.get(instance);
-  if (gate !== undefined && (gate.opensAtMs === null || gate.opensAtMs > nowMs))
-    return { reason: gate.reason, message: gate.message };
+  if (gate !== undefined && isShut(gate, nowMs)) return { reason: gate.reason, message: gate.message };
   if (look.kind === 'seen' && pod !== undefined && look.facts.state === 'Clean') return undefined;
   if (look.kind === 'seen') {
     // Nothing of it is in doubt; only its clients keep it, and they had their time.
     if (stopping && nowMs - drainsSinceMs(pod) > graceMs && look.facts.inDoubt === 0) return undefined;
     const { running, state } = look.facts;
+    // A person said that what is in doubt may stay: its volume is kept, and the operator ends it by the log.
+    if (gate !== undefined && state === 'Draining' && running === 0) return undefined;
     const message = `${name} drains before it leaves (${state}, ${running} transactions run)`;
     return { reason: 'ProxyDraining', message };
   }
   // It does not answer; recovery knows whether anything of it is left, and acts for it after the grace period.
   const state = instances.find((each) => each.instance === instance)?.state;
+  if (gate !== undefined) return undefined;
   const nothingLeft = state === undefined || state.kind === 'gone';
   if (nothingLeft && !maySpeak(proxy, nowMs, graceMs)) return undefined;
   const message = `${name} does not answer, so that it is not known whether its log is finished`;

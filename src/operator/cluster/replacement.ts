@@ -1,5 +1,6 @@
 // Which pod is replaced next: at most one over the whole cluster, a broken one first, and a shard never while it is in doubt. Pure.
 // The rule: a revision that does not come up is left by replacing the broken pod, so that no rollout is ever stuck.
+import { isShut } from '../recovery/gates.ts';
 import type { RecoveryFindings } from '../recovery/types.ts';
 import type { DisruptiveAction, Waiting } from './action.ts';
 import type { Pod } from './kinds.ts';
@@ -65,7 +66,7 @@ function shardCandidate(
   const why = whyOutdated(pod, statefulSet) ?? restarts.get(name);
   if (why === undefined) return [];
   const found = gates.restart.get(name);
-  const gate = found === undefined || (found.opensAtMs !== null && found.opensAtMs <= nowMs) ? undefined : found;
+  const gate = found !== undefined && isShut(found, nowMs) ? found : undefined;
   // Its server does not answer anyway, so that its prepared transactions lose nothing by a new pod.
   return [{ pod, of: name, why, broken: isBroken(shard), gate }];
 }

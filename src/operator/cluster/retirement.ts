@@ -1,4 +1,5 @@
 // What is left when a cluster gets smaller: shards that left the spec are stopped and kept, claims of proxies follow their policy. Pure.
+import { ANNOTATIONS } from '../desired/labels.ts';
 import type { RecoveryFindings } from '../recovery/types.ts';
 import type { CalmAction, Waiting } from './action.ts';
 import { CLAIMS } from './kinds.ts';
@@ -30,8 +31,11 @@ export function retireShards(
     if (using.length > 0) {
       const names = using.map((proxy) => proxy.name).join(', ');
       waiting.push({ reason: 'ShardInUse', message: `${name} is stopped when it is no longer used by ${names}` });
-    } else if (gate !== undefined) {
-      waiting.push({ reason: gate.reason, message: gate.message });
+    } else if (gate !== undefined && !gate.ignored) {
+      // Without a deadline: nobody could end them on a shard that is down for good.
+      const wayOut = `or at once with the annotation ${ANNOTATIONS.ignoreInDoubt}=${name}`;
+      const message = `${name} left the spec; it is stopped when what is in doubt on it (${gate.inDoubt}) has ended, ${wayOut}`;
+      waiting.push({ reason: gate.reason, message });
     } else {
       calm.push(...scale(statefulSet, 0));
     }

@@ -22,9 +22,20 @@ export const ANNOTATIONS = {
   clusterId: 'atomshard.dev/cluster-id',
   /** "true" on a ShardedCluster: deletion goes on although transactions are unfinished. */
   forceDelete: 'atomshard.dev/force-delete',
+  /** Names on a ShardedCluster (`shard-0,proxy-1`): restarted, stopped or scaled away although transactions in doubt are there. */
+  ignoreInDoubt: 'atomshard.dev/ignore-in-doubt',
 } as const;
 
 export const FINALIZER = 'atomshard.dev/drain';
+
+/** The names in an annotation of a ShardedCluster that lists some, separated by commas. */
+export function namesIn({ metadata }: ShardedCluster, annotation: string): string[] {
+  const text = metadata.annotations?.[annotation] ?? '';
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+}
 
 export type Component = 'shard' | 'proxy' | 'recovery';
 

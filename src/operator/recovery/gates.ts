@@ -2,6 +2,7 @@
 // The rule: a gate names the number that holds it shut; what could not be seen holds it shut as well, as it may hold one.
 import { parseDuration } from '../../kernel/quantity.ts';
 import type { Observation, ShardObservation } from '../cluster/observation.ts';
+import { ANNOTATIONS, namesIn } from '../desired/labels.ts';
 import { answerOf, type InstanceSight, leftCount, seemsWell, unseenShards } from './instances.ts';
 import type { Gate, InstanceFinding, RecoveryGates } from './types.ts';
 
@@ -15,6 +16,11 @@ export function gatesOf(
 ): RecoveryGates {
   const { cluster, shards } = observation;
   const graceMs = parseDuration(cluster.spec.twoPhaseCommit.recoveryGracePeriod) ?? 0;
+  const ignored = new Set(namesIn(cluster, ANNOTATIONS.ignoreInDoubt));
+  const entry = (name: string, gate: FoundGate | null): (readonly [string, Gate])[] => {
+    if (gate === null) return [];
+    return [[name, { ...gate, ignored: ignored.has(name) }]];
+  };
   return {
     restart: new Map(shards.flatMap((shard) => entry(shard.name, restartGate(shard, sights, graceMs)))),
     removal: new Map(sights.flatMap((sight) => entry(sight.instance, removalGate(observation, sight, findings)))),
@@ -28,7 +34,15 @@ export function gatesOf(
   };
 }
 
-const entry = (name: string, gate: Gate | null): (readonly [string, Gate])[] => (gate === null ? [] : [[name, gate]]);
+/** Whether it still holds anything up. */
+export const isShut = ({ opensAtMs, ignored }: Gate, nowMs: number): boolean =>
+  !ignored && (opensAtMs === null || opensAtMs > nowMs);
+
+/** Before it is known whether a person opened it. */
+type FoundGate = Omit<Gate, 'ignored'>;
+
+const instant = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+const annotated = (name: string): string => `the annotation ${ANNOTATIONS.ignoreInDoubt}=${name}`;
 
 const transactions = (count: number): string =>
   count === 1 ? '1 in-doubt transaction' : `${count} in-doubt transactions`;
@@ -36,7 +50,11 @@ const transactions = (count: number): string =>
 const isAway = (sight: InstanceSight): boolean => answerOf(sight) === undefined && !seemsWell(sight);
 
 /** Of proxies that are away, or prepared too long ago to belong to a running commit. */
-function restartGate({ name, look }: ShardObservation, sights: readonly InstanceSight[], graceMs: number): Gate | null {
+function restartGate(
+  { name, look }: ShardObservation,
+  sights: readonly InstanceSight[],
+  graceMs: number,
+): FoundGate | null {
   if (look.kind !== 'seen') return null;
   const { nowMs, prepared } = look.facts;
   const doubtful = prepared.runs.filter(({ instance, oldestMs }) => {
@@ -45,12 +63,12 @@ function restartGate({ name, look }: ShardObservation, sights: readonly Instance
   });
   if (doubtful.length === 0) return null;
   const inDoubt = doubtful.reduce((sum, { count }) => sum + count, 0);
-  const oldestMs = Math.min(...doubtful.map((run) => run.oldestMs));
+  const opensAtMs = Math.min(...doubtful.map((run) => run.oldestMs)) + graceMs;
   return {
     reason: 'InDoubtTransactions',
-    message: `${name} holds ${transactions(inDoubt)}; it is restarted when they have ended, or when the grace period is over`,
+    message: `${name} holds ${transactions(inDoubt)}; it is restarted or stopped when they have ended, at ${instant(opensAtMs)} at the latest, or at once with ${annotated(name)}`,
     inDoubt,
-    opensAtMs: oldestMs + graceMs,
+    opensAtMs,
   };
 }
 
@@ -59,17 +77,18 @@ function removalGate(
   observation: Observation,
   sight: InstanceSight,
   findings: readonly InstanceFinding[],
-): Gate | null {
+): FoundGate | null {
   const { instance } = sight;
+  const wayOut = `With ${annotated(instance)} it goes all the same, and its volume stays`;
   const inDoubt = findings.find((finding) => finding.instance === instance)?.inDoubt ?? leftCount(sight);
   if (inDoubt > 0) {
-    const message = `${instance} has ${transactions(inDoubt)}; its log is needed to end them`;
+    const message = `${instance} has ${transactions(inDoubt)}; its log is needed to end them, without a deadline. ${wayOut}`;
     return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs: null };
   }
   if (answerOf(sight) !== undefined) return null;
   const unseen = unseenShards(observation);
   if (unseen.length === 0) return null;
-  const message = `${instance} does not answer, and ${unseen.join(', ')} may hold transactions of it`;
+  const message = `${instance} does not answer, and ${unseen.join(', ')} may hold transactions of it. ${wayOut}`;
   return { reason: 'ShardsNotSeen', message, inDoubt: 0, opensAtMs: null };
 }
 
@@ -81,15 +100,16 @@ function deletionGate(
 ): Gate | null {
   const askedMs = Date.parse(observation.cluster.metadata.deletionTimestamp ?? '');
   const opensAtMs = Number.isNaN(askedMs) ? null : askedMs + graceMs;
+  const latest = opensAtMs === null ? '' : `, at ${instant(opensAtMs)} at the latest`;
   const inDoubt = sights.reduce((sum, sight) => sum + (countOf(findings, sight) ?? 0), 0);
   if (inDoubt > 0) {
-    const message = `${transactions(inDoubt)} would be left on the shards`;
-    return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs };
+    const message = `${transactions(inDoubt)} would be left on the shards; the cluster goes when they have ended${latest}`;
+    return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs, ignored: false };
   }
   const unseen = unseenShards(observation).filter((name) => everSeen(observation, name));
   if (unseen.length === 0) return null;
-  const message = `${unseen.join(', ')} cannot be asked whether transactions are in doubt`;
-  return { reason: 'ShardsNotSeen', message, inDoubt: 0, opensAtMs };
+  const message = `${unseen.join(', ')} cannot be asked whether transactions are in doubt; the cluster goes when they were${latest}`;
+  return { reason: 'ShardsNotSeen', message, inDoubt: 0, opensAtMs, ignored: false };
 }
 
 const countOf = (findings: readonly InstanceFinding[], { instance }: InstanceSight): number | undefined =>

@@ -7,6 +7,7 @@ import { assert } from '../../kernel/assert.ts';
 import { parseDuration } from '../../kernel/quantity.ts';
 import type { PassReport } from '../../recovery/report.ts';
 import type { Observation } from '../cluster/observation.ts';
+import { namesIn } from '../desired/labels.ts';
 import type { RunOutcome } from './instance-run.ts';
 import { answerOf, epochSeen, type InstanceSight, leftCount } from './instances.ts';
 import type { ActingStep, BlockedReason, InstanceState } from './types.ts';
@@ -145,10 +146,7 @@ function heldByPolicy(left: number): InstanceState {
 }
 
 /** Instances that somebody says will not come back. */
-export function namedToRecover({ cluster }: Observation): string[] {
-  const text = cluster.metadata.annotations?.[RECOVER_NOW];
-  return text === undefined ? [] : text.split(',').map((name) => name.trim());
-}
+export const namedToRecover = ({ cluster }: Observation): string[] => namesIn(cluster, RECOVER_NOW);
 
 /** A look that is no news wakes nobody, so that it is asked for. */
 const NEXT_LOOK_MS = 5_000;

@@ -74,7 +74,7 @@ export interface PassFinding {
   readonly held: number;
 }
 
-/** Why something must wait. It opens by itself when the transactions have ended, or at `opensAtMs`. */
+/** Why something must wait. It opens by itself when the transactions have ended, or at `opensAtMs`, or by a person's word. */
 export interface Gate {
   /** One CamelCase word. */
   readonly reason: string;
@@ -83,6 +83,8 @@ export interface Gate {
   readonly inDoubt: number;
   /** After this the gate no longer holds anything up; null: only the transactions' end or a person opens it. */
   readonly opensAtMs: number | null;
+  /** A person said by annotation that it shall not hold anything up. */
+  readonly ignored: boolean;
 }
 
 /** What must not be done now. What is not in here may be done as far as recovery is concerned. */

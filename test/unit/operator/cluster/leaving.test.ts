@@ -82,7 +82,35 @@ describe('a proxy that nobody wants any more and that does not answer, with noth
   });
 });
 
-const gate: Gate = { reason: 'InDoubtTransactions', message: '2 in doubt', inDoubt: 2, opensAtMs: null };
+const gate: Gate = {
+  ...{ reason: 'InDoubtTransactions', message: '2 in doubt', inDoubt: 2 },
+  ...{ opensAtMs: null, ignored: false },
+};
+
+describe('a proxy that nobody wants any more and that has transactions in doubt', () => {
+  function sized(facts: Partial<ProxyFacts> | undefined, ignored: boolean) {
+    const look = facts === undefined ? failed('unreachable', 'refused', 1_000) : seen({ ...PROXY_FACTS, ...facts });
+    const proxies = [proxySeen(0), proxySeen(1, { look })];
+    const { observation } = seenCluster({ spec: { proxy: { replicas: 1 } }, observation: { proxies } });
+    const removal = new Map([['proxy-1', { ...gate, ignored }]]);
+    const findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal } };
+    const { replicas, waiting } = sizeProxies(observation, findings, { wanted: 1, stopping: false, mayDrain: true });
+    return [replicas, ...waiting.map(({ reason }) => reason)];
+  }
+  const drained = { state: 'Draining', running: 0, inDoubt: 2 } as const;
+
+  it('stays however long it takes, unless a person says otherwise', () => {
+    expect(sized(drained, false)).toEqual([2, 'InDoubtTransactions']);
+    expect(sized(undefined, false)).toEqual([2, 'InDoubtTransactions']);
+    expect(sized(drained, true)).toEqual([1]);
+    expect(sized(undefined, true)).toEqual([1]);
+  });
+
+  it('drains before it goes by a person’s word, too', () => {
+    expect(sized({ state: 'InDoubt', running: 0, inDoubt: 2 }, true)).toEqual([2, 'ProxyDraining']);
+    expect(sized({ ...drained, running: 1 }, true)).toEqual([2, 'ProxyDraining']);
+  });
+});
 
 describe('several proxies that nobody wants any more', () => {
   function sized(states: readonly ProxyState[], stopping: boolean) {
@@ -151,12 +179,12 @@ describe('the volume of a log whose proxy was scaled away', () => {
 });
 
 describe('a shard that left the spec', () => {
-  function stopped(proxy: Partial<ProxyFacts>, gated = false, placement = ['shard-0']) {
+  function stopped(proxy: Partial<ProxyFacts>, gated: Gate | undefined = undefined, placement = ['shard-0']) {
     const statefulSet = { metadata: { namespace: 'test', name: 'bank-shard-1' }, spec: { replicas: 1 } };
     const shards = [shardSeen(0), shardSeen(1, { kind: 'retired', statefulSet })];
     const proxies = [proxySeen(0, { look: seen({ ...PROXY_FACTS, configSha256: 'new', ...proxy }) })];
     const { observation } = seenCluster({ observation: { shards, proxies } });
-    const restart = new Map(gated ? [['shard-1', gate]] : []);
+    const restart = new Map(gated === undefined ? [] : [['shard-1', gated]]);
     const findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, restart } };
     const { calm, waiting } = retireShards(observation, findings, { placement, configSha256: 'new' });
     return [...calm.map(({ kind }) => kind), ...waiting.map(({ reason }) => reason)];
@@ -167,8 +195,10 @@ describe('a shard that left the spec', () => {
     expect(stopped({})).not.toContain('ShardInUse');
     expect(stopped({ configSha256: 'old' })).toEqual(['ShardInUse']);
     expect(stopped({ restartNeeded: ['shards'] })).toEqual(['ShardInUse']);
-    expect(stopped({}, true)).toEqual(['InDoubtTransactions']);
-    expect(stopped({}, false, ['shard-0', 'shard-1'])).toEqual([]);
+    expect(stopped({}, gate)).toEqual(['InDoubtTransactions']);
+    expect(stopped({}, { ...gate, opensAtMs: 1 })).toEqual(['InDoubtTransactions']);
+    expect(stopped({}, { ...gate, ignored: true })).toEqual(stopped({}));
+    expect(stopped({}, undefined, ['shard-0', 'shard-1'])).toEqual([]);
   });
 });
 

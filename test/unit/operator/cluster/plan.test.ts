@@ -20,6 +20,7 @@ const gate = (opensAtMs: number | null): Gate => ({
   message: '2 transactions are in doubt',
   inDoubt: 2,
   opensAtMs,
+  ignored: false,
 });
 
 describe('a new cluster', () => {
@@ -287,6 +288,7 @@ describe('transactions in doubt', () => {
     world.spec((spec) => Object.assign(spec, { shutdown: true }));
     for (let count = 0; count < 20; count += 1) world.step();
     expect([...world.pods.keys()]).toEqual(['bank-shard-0-0']);
+    expect(world.planNow().waiting).toMatchObject([{ reason: 'InDoubt', message: '2 transactions are in doubt' }]);
     world.findings = NO_FINDINGS;
     world.settle();
     expect(world.pods.size).toBe(0);
@@ -296,7 +298,11 @@ describe('transactions in doubt', () => {
     const world = running();
     const maxPreparedFloor = new Map([['shard-0', 5_000]]);
     world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, maxPreparedFloor } };
-    const { input } = world.planNow();
+    const { input, waiting } = world.planNow();
+    expect(waiting.map(({ reason }) => reason)).toEqual(['PreparedTransactions']);
+    expect(waiting[0]?.message).toMatch(
+      /^max_prepared_transactions of shard-0 stays 5000 while 5000 are prepared there, and/,
+    );
     if (input === undefined) throw new Error('a cluster that runs has input');
     const places = [0, 1].map((index) => Number(shardParameters(input, index).max_prepared_transactions));
     expect(places[0]).toBe(5_000);

@@ -14,7 +14,7 @@ const pod = (ready: 'True' | 'False') => ({
 /** shard-0 waits for a restart and holds transactions in doubt. */
 function replaced(shard: Partial<ShardObservation>): string | undefined {
   const { observation } = seenCluster({ observation: { shards: [shardSeen(0, shard), shardSeen(1)] } });
-  const gate = { reason: 'InDoubt', message: '2 in doubt', inDoubt: 2, opensAtMs: null };
+  const gate = { reason: 'InDoubt', message: '2 in doubt', inDoubt: 2, opensAtMs: null, ignored: false };
   const findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, restart: new Map([['shard-0', gate]]) } };
   const { action } = nextReplacement(observation, findings, new Map([['shard-0', 'max_connections']]));
   return action?.kind;

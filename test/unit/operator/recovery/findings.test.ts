@@ -1,6 +1,7 @@
 // What a step tells: conditions in words, gates with their numbers, and the newest recovery.
 import { describe, expect, it } from 'vitest';
 import { findingsOf, type JudgedInstance } from '../../../../src/operator/recovery/findings.ts';
+import { isShut } from '../../../../src/operator/recovery/gates.ts';
 import { answerOf, instancesOf, whyMayLive } from '../../../../src/operator/recovery/instances.ts';
 import type { InstanceState, RecoveryConditionType } from '../../../../src/operator/recovery/types.ts';
 import { GRACE_MS, NOW_MS, observe, run, type Scene, WAL_ID } from './scene.ts';
@@ -197,6 +198,29 @@ describe('gates', () => {
     expect(find({ deletionTimestamp, silentShards: ['shard-0'] }).gates.deletion?.reason).toBe('ShardsNotSeen');
     // A cluster that never came up holds nothing.
     expect(find({ deletionTimestamp, neverSeenShards: ['shard-0', 'shard-1'] }).gates.deletion).toBeNull();
+  });
+
+  it('say the number, the deadline, and the annotation that opens them', () => {
+    const deletionTimestamp = '2026-03-01T11:59:00Z';
+    const { restart, removal, deletion } = find({ ...silent1, left, deletionTimestamp }).gates;
+    expect(restart.get('shard-0')?.message).toBe(
+      'shard-0 holds 2 in-doubt transactions; it is restarted or stopped when they have ended, at 2026-03-01T12:04:00Z at the latest, or at once with the annotation atomshard.dev/ignore-in-doubt=shard-0',
+    );
+    expect(removal.get('proxy-1')?.message).toBe(
+      'proxy-1 has 2 in-doubt transactions; its log is needed to end them, without a deadline. With the annotation atomshard.dev/ignore-in-doubt=proxy-1 it goes all the same, and its volume stays',
+    );
+    expect(deletion?.message).toBe(
+      '2 in-doubt transactions would be left on the shards; the cluster goes when they have ended, at 2026-03-01T12:04:00Z at the latest',
+    );
+  });
+
+  it('are there and hold nothing up for whom the annotation names, and for nobody else', () => {
+    const scene = { ...silent1, left: { ...left, 'shard-1': [run('proxy-1', 1, 60_000)] } };
+    const annotations = { 'atomshard.dev/ignore-in-doubt': 'shard-1, proxy-1,' };
+    const { restart, removal } = find({ ...scene, annotations }).gates;
+    const shut = [...restart, ...removal].flatMap(([name, gate]) => (isShut(gate, NOW_MS) ? [name] : []));
+    expect([...restart.keys(), ...removal.keys()]).toEqual(['shard-0', 'shard-1', 'proxy-1']);
+    expect(shut).toEqual(['shard-0']);
   });
 
   it('max_prepared_transactions never falls below what is prepared now, foreign ones included', () => {
