@@ -98,7 +98,8 @@ function whyStay(
 function maySpeak({ pod, look }: ProxyObservation, nowMs: number, graceMs: number): boolean {
   if (pod === undefined || isLeaving(pod)) return false;
   const ran = pod.status?.containerStatuses?.some(
-    ({ restartCount = 0, state }) => restartCount > 0 || state?.running !== undefined,
+    ({ restartCount = 0, state }) =>
+      restartCount > 0 || state?.running !== undefined || state?.terminated !== undefined,
   );
   const times = [drainsSinceMs(pod), look.kind === 'failed' ? look.sinceMs : Number.NaN];
   const sinceMs = Math.max(...times.filter((ms) => !Number.isNaN(ms)));

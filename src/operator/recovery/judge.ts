@@ -67,8 +67,10 @@ export function judge(sight: InstanceSight, observation: Observation, history: I
   const sinceMs = history.awaySinceMs;
   const actsAtMs = dueAtMs(sight, observation, sinceMs);
   if (nowMs < actsAtMs) {
-    if (!isDue && !sight.wanted) return calm({ kind: 'gone' });
-    return calm({ kind: 'away', sinceMs, actsAtMs }, actsAtMs);
+    const away = { kind: 'away', sinceMs, actsAtMs } as const;
+    if (isDue || sight.wanted) return calm(away, actsAtMs);
+    // What shards said before it fell silent does not show what it left.
+    return askedSince(observation, sinceMs) ? calm({ kind: 'gone' }) : calm(away, nowMs + NEXT_LOOK_MS);
   }
   if (spec.twoPhaseCommit.inDoubtPolicy === 'Hold') return calm(left > 0 ? heldByPolicy(left) : { kind: 'gone' });
   if (history.last !== undefined) return judgeAgain(sight, observation, history.last);
@@ -138,6 +140,14 @@ function leftSince({ left }: InstanceSight, { shards }: Observation, atMs: numbe
     const look = shards.find(({ name }) => name === shard)?.look;
     return look?.kind === 'seen' && look.atMs > atMs;
   });
+}
+
+/** Objects tell times in whole seconds, and an answer is noted a moment after it was true. */
+const SURELY_SINCE_MS = 2_000;
+
+/** All shards that answer; whether the others matter is a question for the gates. */
+function askedSince({ shards }: Observation, sinceMs: number): boolean {
+  return shards.every(({ look }) => look.kind !== 'seen' || look.atMs > sinceMs + SURELY_SINCE_MS);
 }
 
 function heldByPolicy(left: number): InstanceState {

@@ -40,6 +40,7 @@ describe('a proxy that nobody wants any more and that does not answer, with noth
   const GRACE_MS = 60_000;
   const running = { name: 'proxy', state: { running: { startedAt: '2026-11-21T13:59:50Z' } } };
   const restarting = { name: 'proxy', restartCount: 1, state: { waiting: { reason: 'CrashLoopBackOff' } } };
+  const ended = { name: 'proxy', restartCount: 0, state: { terminated: { exitCode: 137 } } };
   const neverRan = { name: 'proxy', restartCount: 0, state: { waiting: { reason: 'ImagePullBackOff' } } };
 
   function sized(look: ProxyObservation['look'], container: ContainerStatus, drainsForMs: number | undefined) {
@@ -57,6 +58,7 @@ describe('a proxy that nobody wants any more and that does not answer, with noth
 
   it.each([
     ['runs again after a kill', silentFor(2_000), running],
+    ['has just been killed', silentFor(100), ended],
     ['is about to run again after a kill', silentFor(2_000), restarting],
     ['runs and was never looked at by this operator', { kind: 'never' } as const, running],
   ])('stays while it %s: it may still tell of its recovery', (_when, look, container) => {

@@ -63,6 +63,14 @@ describe('a proxy that does not answer', () => {
     expect(judged('proxy-1', silent(1), away(GRACE_MS))).toMatchObject({ start: false, state: { kind: 'gone' } });
   });
 
+  it('and is not wanted is not taken for gone by what shards said before it fell silent', () => {
+    const scene = { spec: { proxy: { replicas: 1 } }, ...silent(1) };
+    const stale = judged('proxy-1', { ...scene, looksAtMs: NOW_MS - 3_000 }, away(1_000));
+    expect([stale.state.kind, stale.start, stale.againAtMs]).toEqual(['away', false, NOW_MS + 5_000]);
+    expect(judged('proxy-1', scene, away(2_000)).state.kind).toBe('away');
+    expect(judged('proxy-1', scene, away(2_001)).state.kind).toBe('gone');
+  });
+
   it('is recovered for once per absence, and again when something surfaces', () => {
     const last = { atMs: NOW_MS - 1_000, outcome: passed() };
     expect(judged('proxy-1', silent(1), away(GRACE_MS, { last }))).toMatchObject({

@@ -441,7 +441,8 @@ describe('a proxy that went because nobody wanted it', () => {
   const one = { spec: { proxy: { replicas: 1 } }, status };
 
   it('cleanly, and is wanted again, has its grace period from then on: nobody recovers for it', () => {
-    expect(step({ ...one, proxies: none }).instances[1]?.state).toEqual({ kind: 'gone' });
+    const justNow = step({ ...one, proxies: none });
+    expect([justNow.instances[1]?.state.kind, justNow.nextStepInMs]).toEqual(['away', 5_000]);
     const muchLater = NOW_MS + 10 * GRACE_MS;
     expect(step({ ...one, proxies: none, nowMs: muchLater }).instances[1]?.state).toEqual({ kind: 'gone' });
     const wanted = step({ status, proxies: none, nowMs: muchLater + 1_000 });
