@@ -19,9 +19,15 @@ export interface CommitTimes {
 export interface RecoveryDeed {
   readonly atMs: number;
   readonly committed: number;
+  /** The first of them, {@link IDS_KEPT} at most. */
+  readonly committedIds: readonly string[];
   readonly rolledBack: number;
+  readonly rolledBackIds: readonly string[];
   readonly held: number;
 }
+
+/** Of thousands the log tells all, in its own lines. */
+const IDS_KEPT = 8;
 
 /** Passes that end something one soon after the other are one recovery to whoever looks every few seconds. */
 const ONE_RECOVERY_MS = 60_000;
@@ -29,13 +35,15 @@ const ONE_RECOVERY_MS = 60_000;
 function deedWith(before: RecoveryDeed | undefined, report: PassReport, atMs: number): RecoveryDeed {
   const { committed, rolledBack } = report;
   const held = report.held.length;
-  if (before === undefined) return { atMs, committed, rolledBack, held };
-  if (committed + rolledBack === 0 && held === before.held) return before;
-  const goesOn = atMs - before.atMs < ONE_RECOVERY_MS;
+  if (before !== undefined && committed + rolledBack === 0 && held === before.held) return before;
+  const earlier = before !== undefined && atMs - before.atMs < ONE_RECOVERY_MS ? before : undefined;
+  const first = (ids: readonly string[] = [], more: readonly string[] = []) => [...ids, ...more].slice(0, IDS_KEPT);
   return {
     atMs,
-    committed: committed + (goesOn ? before.committed : 0),
-    rolledBack: rolledBack + (goesOn ? before.rolledBack : 0),
+    committed: committed + (earlier?.committed ?? 0),
+    committedIds: first(earlier?.committedIds, report.committedIds),
+    rolledBack: rolledBack + (earlier?.rolledBack ?? 0),
+    rolledBackIds: first(earlier?.rolledBackIds, report.rolledBackIds),
     held,
   };
 }

@@ -24,17 +24,18 @@ export async function act(evidence: InDoubtEvidence, acting: Acting): Promise<Se
   const alarms = verdict.alarms.map((kind): Alarm => ({ kind, transaction, message: describe(evidence, verdict) }));
   switch (verdict.kind) {
     case 'wait':
-      return { kind: 'waiting', alarms };
+      return { transaction, kind: 'waiting', alarms };
     case 'hold-retry':
     case 'hold-ask':
-      return { kind: 'held', held: heldBy(evidence, verdict.row, verdict.kind === 'hold-ask'), alarms };
+      return { transaction, kind: 'held', held: heldBy(evidence, verdict.row, verdict.kind === 'hold-ask'), alarms };
     case 'terminate':
       await endBackends(evidence, acting.probes);
-      return { kind: 'waiting', alarms };
+      return { transaction, kind: 'waiting', alarms };
     case 'commit':
     case 'abort': {
       const outcomes = await finishAll(evidence, verdict.kind, acting);
       return {
+        transaction,
         ...conclude(evidence, verdict.kind, outcomes, acting.log),
         alarms: [...alarms, ...alarmsOf(transaction, outcomes)],
       };
@@ -78,7 +79,7 @@ function conclude(
   verdict: 'commit' | 'abort',
   outcomes: readonly ParticipantOutcome[],
   log: Pick<DecisionLog, 'end'>,
-): Omit<Settled, 'alarms'> {
+): Omit<Settled, 'transaction' | 'alarms'> {
   const kept = outcomes.some(({ outcome }) => outcome.kind === 'kept');
   if (kept) return { kind: 'held', held: heldBy(evidence, 'heuristic', true, outcomes) };
   const finished = outcomes.every(({ outcome }) => outcome.kind === 'finished');

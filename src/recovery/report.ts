@@ -16,6 +16,8 @@ export interface HeldTransaction {
 
 /** How one transaction came out of the pass. */
 export interface Settled {
+  /** `<cluster>:<instance>.<epoch>.<seq>`. */
+  readonly transaction: string;
   readonly kind: 'committed' | 'rolled-back' | 'confirmed' | 'held' | 'waiting';
   readonly held?: HeldTransaction;
   readonly alarms: readonly Alarm[];
@@ -26,8 +28,10 @@ export interface PassReport {
   readonly foundInDoubt: number;
   /** In doubt before, committed on every participant now. */
   readonly committed: number;
+  readonly committedIds: readonly string[];
   /** In doubt before, rolled back everywhere a branch stood prepared. */
   readonly rolledBack: number;
+  readonly rolledBackIds: readonly string[];
   /** Decisions that only lacked their END record: every participant was verified committed. */
   readonly confirmed: number;
   readonly held: readonly HeldTransaction[];
@@ -47,7 +51,9 @@ export interface PassReport {
 
 /** The report of one round. */
 export function reportOf(gathered: Gathered, settled: readonly Settled[], durationMs: number): PassReport {
-  const count = (kind: Settled['kind']) => settled.filter((one) => one.kind === kind).length;
+  const idsOf = (kind: Settled['kind']) => settled.flatMap((one) => (one.kind === kind ? [one.transaction] : []));
+  const committedIds = idsOf('committed');
+  const rolledBackIds = idsOf('rolled-back');
   const alarms = [...gathered.alarms, ...settled.flatMap((one) => one.alarms)];
   const contradictory = gathered.contradictory.map((transaction) => ({
     transaction,
@@ -57,11 +63,13 @@ export function reportOf(gathered: Gathered, settled: readonly Settled[], durati
   }));
   return {
     foundInDoubt: gathered.foundInDoubt,
-    committed: count('committed'),
-    rolledBack: count('rolled-back'),
-    confirmed: count('confirmed'),
+    committed: committedIds.length,
+    committedIds,
+    rolledBack: rolledBackIds.length,
+    rolledBackIds,
+    confirmed: idsOf('confirmed').length,
     held: [...settled.flatMap(({ held }) => held ?? []), ...contradictory],
-    waiting: count('waiting') + gathered.deferred.length - contradictory.length,
+    waiting: idsOf('waiting').length + gathered.deferred.length - contradictory.length,
     foreign: gathered.foreign,
     otherInstances: gathered.otherInstances,
     unreachableShards: gathered.unreachable,
@@ -80,7 +88,9 @@ export function mergeReports(earlier: PassReport, later: PassReport): PassReport
     // What the later round saw again was already counted; what it settled is counted where it was settled.
     foundInDoubt: Math.max(earlier.foundInDoubt, earlier.committed + earlier.rolledBack + later.foundInDoubt),
     committed: earlier.committed + later.committed,
+    committedIds: [...earlier.committedIds, ...later.committedIds],
     rolledBack: earlier.rolledBack + later.rolledBack,
+    rolledBackIds: [...earlier.rolledBackIds, ...later.rolledBackIds],
     confirmed: earlier.confirmed + later.confirmed,
     backendsFenced: earlier.backendsFenced + later.backendsFenced,
     alarms: [...earlier.alarms.filter((alarm) => !known.has(alarmKey(alarm))), ...later.alarms],

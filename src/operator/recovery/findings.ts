@@ -91,7 +91,8 @@ export function ownPass(sight: InstanceSight): PassFinding | undefined {
 function writtenPass(written: StatusLastRecovery | undefined): PassFinding | undefined {
   if (written?.time === undefined) return undefined;
   const { time, committed = 0, rolledBack = 0, held = 0 } = written;
-  return { instance: '', by: 'proxy', atMs: Date.parse(time), committed, rolledBack, held };
+  const ids = { committedIds: [], rolledBackIds: [] };
+  return { instance: '', by: 'proxy', atMs: Date.parse(time), committed, rolledBack, held, ...ids };
 }
 
 function earliest(times: readonly (number | null)[]): number | null {

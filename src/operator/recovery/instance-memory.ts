@@ -34,7 +34,7 @@ export class InstanceMemory {
   /** What the last run could not end, or the proxy itself. */
   get held(): readonly HeldFinding[] {
     if (this.awaySinceMs === undefined) return this.ownHeld;
-    return this.last?.outcome.kind === 'passed' ? this.last.outcome.pass.report.held : [];
+    return this.last?.outcome.kind === 'passed' ? this.last.outcome.pass.held : [];
   }
 
   /** Nothing is waited for: it is back, or a run ended everything. */
@@ -80,10 +80,10 @@ export class InstanceMemory {
       return;
     }
     this.last = { atMs, outcome };
-    const { committed, rolledBack, report } = outcome.pass;
-    if (committed.length + rolledBack.length + report.held.length > 0) {
-      const counts = { committed: committed.length, rolledBack: rolledBack.length, held: report.held.length };
-      this.pass = { instance, by: 'operator', atMs, ...counts };
+    const { committed, committedIds, rolledBack, rolledBackIds, held } = outcome.pass;
+    if (committed + rolledBack + held.length > 0) {
+      const ended = { committed, committedIds, rolledBack, rolledBackIds };
+      this.pass = { instance, by: 'operator', atMs, ...ended, held: held.length };
     }
     const isGone = outcome.log.status === 'lost' || outcome.log.status === 'empty';
     if (isGone && this.#walId !== undefined) this.walLost = { before: this.#walId, now: outcome.log.walId };

@@ -8,13 +8,14 @@
 // the operator keeps its connections.
 import type { Clock } from '../../kernel/clock.ts';
 import type { ControlPoint } from '../../kernel/control-point.ts';
+import { mergeReports, type PassReport } from '../../recovery/report.ts';
 import type { ShardProbe } from '../../recovery/shard-probe.ts';
 import type { DumpedLogStatus, EvidenceDump } from '../../transaction/evidence-dump.ts';
 import type { EvidenceReport } from '../../transaction/evidence-lines.ts';
 import { parseGid, transactionKey } from '../../transaction/gid.ts';
 import { positionOf } from '../../transaction/log-evidence.ts';
 import { DumpedLog } from './dumped-log.ts';
-import { mergePasses, type OperatorPass, passFor } from './pass.ts';
+import { passFor } from './pass.ts';
 import type { ActingStep, BlockedReason } from './types.ts';
 
 export interface RunWish {
@@ -38,7 +39,7 @@ export interface RunDeps {
 }
 
 export type RunOutcome =
-  | { readonly kind: 'passed'; readonly pass: OperatorPass; readonly log: ReadLog }
+  | { readonly kind: 'passed'; readonly pass: PassReport; readonly log: ReadLog }
   | { readonly kind: 'blocked'; readonly why: BlockedReason; readonly message: string };
 
 /** What is known of the log that was judged by. */
@@ -80,7 +81,7 @@ export async function recoverInstance(wish: RunWish, deps: RunDeps): Promise<Run
     const now = await passFor(dead, { ...deps, log: dumped, controlPoint });
     // A crash here: what could be ended is ended and nobody has told it; the next operator tells of what is left, if anything.
     await deps.controlPoint('operator.recovery.resolved');
-    before = { kind: 'passed', pass: before === undefined ? now : mergePasses(before.pass, now), log };
+    before = { kind: 'passed', pass: before === undefined ? now : mergeReports(before.pass, now), log };
     if (dumped.unasked.size === 0 || read === READS_MAX) return before;
     for (const id of dumped.unasked) unasked.add(id);
   }

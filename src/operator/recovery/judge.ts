@@ -96,8 +96,7 @@ function judgeAgain(
     const { why, message } = outcome;
     return again({ kind: 'blocked', why, message }, AGAIN_BLOCKED_MS[why]);
   }
-  const { report } = outcome.pass;
-  const state = leftBy(outcome.log.status, outcome.log.problems, report);
+  const state = leftBy(outcome.log.status, outcome.log.problems, outcome.pass);
   if (state !== null) return again(state, state.kind === 'blocked' ? AGAIN_BLOCKED_MS[state.why] : AGAIN_HELD_MS);
   // It ended everything that it saw; what a later look shows has surfaced since.
   return leftSince(sight, observation, atMs) ? begin(observation) : calm({ kind: 'gone' });

@@ -1,6 +1,6 @@
 // What is worth an Event, told once each: a pass that ended something, something that waits for a person, a log that is gone.
+import type { PassReport } from '../../recovery/report.ts';
 import { stateInWords } from './conditions.ts';
-import type { OperatorPass } from './pass.ts';
 import type { HeldFinding, InstanceFinding, InstanceState, PassFinding, RecoveryOccurrence } from './types.ts';
 
 /** Ids in one note; an Event holds 1,024 bytes. */
@@ -13,23 +13,33 @@ export function startedOccurrence(instance: string, awaySinceMs: number): Recove
 }
 
 /** The operator's pass, with the ids; null when there was nothing to end. */
-export function passOccurrence(instance: string, pass: OperatorPass, log: string): RecoveryOccurrence | null {
-  const { committed, rolledBack, report } = pass;
-  if (committed.length + rolledBack.length + report.held.length === 0) return null;
-  const parts = [
-    `committed ${committed.length}${named(committed)}`,
-    `rolled back ${rolledBack.length}${named(rolledBack)}`,
-    `held ${report.held.length}${named(report.held.map(heldName))}`,
-  ];
+export function passOccurrence(instance: string, pass: PassReport, log: string): RecoveryOccurrence | null {
+  const { committed, rolledBack, held } = pass;
+  if (committed + rolledBack + held.length === 0) return null;
   const by = log === 'whole' || log === 'torn' ? 'by its log' : `without a whole log (${log})`;
-  const note = `${instance}, ${by}: ${parts.join(', ')}`;
-  return { type: report.held.length > 0 ? 'Warning' : 'Normal', reason: 'Recovered', action: 'Recover', note };
+  const note = `${instance}, ${by}: ${endedText(pass)}, held ${counted(held.length, held.map(heldName))}`;
+  return { type: held.length > 0 ? 'Warning' : 'Normal', reason: 'Recovered', action: 'Recover', note };
 }
 
-export function ownPassOccurrence({ instance, committed, rolledBack, held }: PassFinding): RecoveryOccurrence {
-  const note = `${instance} recovered itself: committed ${committed}, rolled back ${rolledBack}, held ${held}`;
-  return { type: held > 0 ? 'Warning' : 'Normal', reason: 'Recovered', action: 'Verify', note };
+export function ownPassOccurrence(pass: PassFinding): RecoveryOccurrence {
+  const note = `${pass.instance} recovered itself: ${endedText(pass)}, held ${pass.held}`;
+  return { type: pass.held > 0 ? 'Warning' : 'Normal', reason: 'Recovered', action: 'Verify', note };
 }
+
+/** What a proxy that is there cannot end itself; null without any. */
+export function ownHeldOccurrence(instance: string, held: readonly HeldFinding[]): RecoveryOccurrence | null {
+  if (held.length === 0) return null;
+  const note = `${instance} holds ${counted(held.length, held.map(heldName))}`;
+  return { type: 'Warning', reason: 'RecoveryHeld', action: 'Verify', note };
+}
+
+const endedText = ({
+  committed,
+  committedIds,
+  rolledBack,
+  rolledBackIds,
+}: Pick<PassFinding, 'committed' | 'committedIds' | 'rolledBack' | 'rolledBackIds'>): string =>
+  `committed ${counted(committed, committedIds)}, rolled back ${counted(rolledBack, rolledBackIds)}`;
 
 /** Something that does not go on by itself, or not now; null for the rest. */
 export function stateOccurrence(instance: string, state: InstanceState): RecoveryOccurrence | null {
@@ -50,8 +60,10 @@ export function walLostOccurrence(instance: string, lost: NonNullable<InstanceFi
 
 const heldName = ({ transaction, reason }: HeldFinding): string => `${transaction} (${reason})`;
 
-function named(ids: readonly string[]): string {
-  if (ids.length === 0) return '';
-  const more = ids.length > NAMED_MAX ? `, and ${ids.length - NAMED_MAX} more` : '';
-  return ` [${ids.slice(0, NAMED_MAX).join(', ')}${more}]`;
+/** `count` with the ids that are known, as many as an Event has room for. */
+function counted(count: number, ids: readonly string[]): string {
+  if (ids.length === 0) return String(count);
+  const shown = ids.slice(0, NAMED_MAX);
+  const more = count > shown.length ? `, and ${count - shown.length} more` : '';
+  return `${count} [${shown.join(', ')}${more}]`;
 }

@@ -7,9 +7,8 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { ControlPoint } from '../../kernel/control-point.ts';
 import { act } from '../../recovery/act.ts';
 import { gather } from '../../recovery/gather.ts';
-import { mergeReports, type PassReport, reportOf, type Settled } from '../../recovery/report.ts';
+import { mergeReports, type PassReport, reportOf } from '../../recovery/report.ts';
 import type { ShardProbe } from '../../recovery/shard-probe.ts';
-import { renderTransactionId } from '../../transaction/gid.ts';
 import type { DumpedLog } from './dumped-log.ts';
 
 /** Runs of the instance up to `epoch` are dead; later ones are somebody else's. */
@@ -26,36 +25,20 @@ export interface PassDeps {
   readonly controlPoint: ControlPoint;
 }
 
-export interface OperatorPass {
-  readonly report: PassReport;
-  /** Transaction ids, as people see them. */
-  readonly committed: readonly string[];
-  readonly rolledBack: readonly string[];
-}
-
 const ROUNDS_MAX = 3;
 const ROUND_PAUSE_MS = 100;
 
 /** Up to three rounds while something moves. Never rejects for a shard's sake. */
-export async function passFor(dead: DeadInstance, deps: PassDeps): Promise<OperatorPass> {
+export async function passFor(dead: DeadInstance, deps: PassDeps): Promise<PassReport> {
   let pass = await round(dead, deps);
-  for (let done = 1; done < ROUNDS_MAX && mayMove(pass.report) && deps.log.unasked.size === 0; done += 1) {
+  for (let done = 1; done < ROUNDS_MAX && mayMove(pass) && deps.log.unasked.size === 0; done += 1) {
     await deps.clock.sleep(ROUND_PAUSE_MS);
-    pass = mergePasses(pass, await round(dead, deps));
+    pass = mergeReports(pass, await round(dead, deps));
   }
   return pass;
 }
 
-/** What was done adds up, what is left is what the later one saw. */
-export function mergePasses(earlier: OperatorPass, later: OperatorPass): OperatorPass {
-  return {
-    report: mergeReports(earlier.report, later.report),
-    committed: [...earlier.committed, ...later.committed],
-    rolledBack: [...earlier.rolledBack, ...later.rolledBack],
-  };
-}
-
-async function round({ cluster, instance, epoch }: DeadInstance, deps: PassDeps): Promise<OperatorPass> {
+async function round({ cluster, instance, epoch }: DeadInstance, deps: PassDeps): Promise<PassReport> {
   const { probes, log, clock, controlPoint } = deps;
   const startedMs = clock.monotonicMs();
   const driving = () => new Set<string>();
@@ -66,15 +49,7 @@ async function round({ cluster, instance, epoch }: DeadInstance, deps: PassDeps)
   const settled = await Promise.all(
     gathered.evidence.map((evidence) => act(evidence, { probes, log: { end }, controlPoint })),
   );
-  const ended = (kind: Settled['kind']) =>
-    gathered.evidence.flatMap((evidence, at) =>
-      settled[at]?.kind === kind ? [renderTransactionId(evidence.transaction)] : [],
-    );
-  return {
-    report: reportOf(gathered, settled, clock.monotonicMs() - startedMs),
-    committed: ended('committed'),
-    rolledBack: ended('rolled-back'),
-  };
+  return reportOf(gathered, settled, clock.monotonicMs() - startedMs);
 }
 
 /** Something is half way, and not because a shard is away. */

@@ -29,6 +29,7 @@ import { judge, namedToRecover } from './judge.ts';
 import { RECOVERY_LABEL } from './log-job.ts';
 import { readLogByJob, removeLogJobs } from './log-source.ts';
 import {
+  ownHeldOccurrence,
   ownPassOccurrence,
   passOccurrence,
   startedOccurrence,
@@ -148,6 +149,7 @@ export class RecoveryReconciler {
     const { instance } = sight;
     const occurrences = [
       own.news('state', stateOccurrence(instance, state)),
+      own.news('held', state.kind === 'present' ? ownHeldOccurrence(instance, own.held) : null),
       own.news('wal', own.walLost === null ? null : walLostOccurrence(instance, own.walLost)),
     ];
     const pass = ownPass(sight);

@@ -18,8 +18,8 @@ export class RecoveryTally {
   ran(outcome: RunOutcome): void {
     this.runs[outcome.kind] += 1;
     if (outcome.kind === 'blocked') return;
-    this.ended.committed += outcome.pass.committed.length;
-    this.ended.rolledBack += outcome.pass.rolledBack.length;
+    this.ended.committed += outcome.pass.committed;
+    this.ended.rolledBack += outcome.pass.rolledBack;
   }
 
   found(clusterKey: string, { inDoubt, held }: Pick<RecoveryFindings, 'inDoubt' | 'held'>): void {

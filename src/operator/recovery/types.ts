@@ -70,7 +70,10 @@ export interface PassFinding {
   readonly by: 'proxy' | 'operator';
   readonly atMs: number;
   readonly committed: number;
+  /** As many of them as are known. */
+  readonly committedIds: readonly string[];
   readonly rolledBack: number;
+  readonly rolledBackIds: readonly string[];
   readonly held: number;
 }
 

@@ -163,7 +163,10 @@ export interface ProxyFacts {
   readonly lastRecovery: {
     readonly atMs: number;
     readonly committed: number;
+    /** The first of them; a proxy older than the operator names none. */
+    readonly committedIds: readonly string[];
     readonly rolledBack: number;
+    readonly rolledBackIds: readonly string[];
     readonly held: number;
   } | null;
 }

@@ -65,10 +65,7 @@ function factsOf(row: ReadonlyMap<string, string | null>): ProxyFacts {
     version: text('version'),
     configSha256: text('config_sha256'),
     configError: textOrNull('config_error'),
-    restartNeeded: text('restart_needed')
-      .split(',')
-      .map((key) => key.trim())
-      .filter((key) => key !== ''),
+    restartNeeded: list(text('restart_needed')),
     walId: textOrNull('wal_id'),
     epoch: numberOrNull('epoch'),
     positions:
@@ -94,10 +91,20 @@ function factsOf(row: ReadonlyMap<string, string | null>): ProxyFacts {
         : {
             atMs,
             committed: number('last_recovery_committed'),
+            committedIds: list(row.get('last_recovery_committed_ids')),
             rolledBack: number('last_recovery_rolled_back'),
+            rolledBackIds: list(row.get('last_recovery_rolled_back_ids')),
             held: number('last_recovery_held'),
           },
   };
+}
+
+/** Separated by commas; none where there is no such column. */
+function list(value: string | null | undefined): string[] {
+  return (value ?? '')
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
 }
 
 function isState(text: string): text is ProxyState {

@@ -46,7 +46,9 @@ const STATUS_COLUMNS: readonly AdminColumn[] = [
     'end of the last recovery that had something to do, or of the first since the start',
   ),
   column('last_recovery_committed', 'int4', 'transactions it committed'),
+  column('last_recovery_committed_ids', 'text', 'the first eight of them, separated by commas; null without any'),
   column('last_recovery_rolled_back', 'int4', 'transactions it rolled back'),
+  column('last_recovery_rolled_back_ids', 'text', 'the first eight of them, separated by commas; null without any'),
   column('last_recovery_held', 'int4', 'transactions it held'),
 ];
 

@@ -77,7 +77,9 @@ export async function statusRow(inspected: Inspected): Promise<AdminRow> {
     [...running].length,
     counters.lastRecovery?.atMs ?? null,
     counters.lastRecovery?.committed ?? null,
+    counters.lastRecovery?.committedIds.join(',') || null,
     counters.lastRecovery?.rolledBack ?? null,
+    counters.lastRecovery?.rolledBackIds.join(',') || null,
     counters.lastRecovery?.held ?? null,
   ];
 }

@@ -7,7 +7,7 @@ import { askProxy, commandProxy } from '../../../src/operator/sql/proxy-admin.ts
 import { roleNames } from '../../../src/operator/sql/role-names.ts';
 import { setUpShard } from '../../../src/operator/sql/shard-setup.ts';
 import { SqlSession } from '../../../src/operator/sql/sql-session.ts';
-import { renderGid } from '../../../src/transaction/gid.ts';
+import { renderGid, renderTransactionId } from '../../../src/transaction/gid.ts';
 import { type Shards, startShards } from '../../support/postgres.ts';
 import { FileProxy } from '../../support/proxy-from-file.ts';
 
@@ -102,7 +102,9 @@ describe('a proxy with roles that are no superusers', () => {
     expect(await prepared()).toHaveLength(1);
     expect(await commandProxy(admin, 'RECOVER')).toMatchObject({ kind: 'answer' });
     await expect.poll(prepared).toEqual([]);
-    await expect.poll(async () => (await facts()).lastRecovery).toMatchObject({ rolledBack: 1, held: 0 });
+    const rolledBackIds = [renderTransactionId(transaction)];
+    const ended = { committedIds: [], rolledBack: 1, rolledBackIds, held: 0 };
+    await expect.poll(async () => (await facts()).lastRecovery).toMatchObject(ended);
   });
 });
 

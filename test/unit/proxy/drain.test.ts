@@ -7,7 +7,9 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const EMPTY: PassReport = {
   foundInDoubt: 0,
   committed: 0,
+  committedIds: [],
   rolledBack: 0,
+  rolledBackIds: [],
   confirmed: 0,
   held: [],
   waiting: 0,

@@ -53,7 +53,7 @@ export const PROXY_FACTS: ProxyFacts = {
   held: 0,
   clients: 1,
   running: 0,
-  lastRecovery: { atMs: NOW_MS - 50_000, committed: 0, rolledBack: 0, held: 0 },
+  lastRecovery: { atMs: NOW_MS - 50_000, committed: 0, committedIds: [], rolledBack: 0, rolledBackIds: [], held: 0 },
 };
 
 export const seen = <T>(facts: T): Look<T> => ({ kind: 'seen', atMs: NOW_MS, facts });

@@ -345,7 +345,10 @@ describe('recovery in the status', () => {
         { type: 'TwoPhaseHealthy', status: 'True', reason: 'Healthy', message: 'All proxies have their logs' },
       ] as const,
       inDoubt: { count: 3, oldestMs: NOW_MS - 1 },
-      lastRecovery: { instance: 'proxy-0', by: 'proxy', atMs: NOW_MS, committed: 2, rolledBack: 1, held: 0 } as const,
+      lastRecovery: {
+        ...({ instance: 'proxy-0', by: 'proxy', atMs: NOW_MS, committed: 2, rolledBack: 1, held: 0 } as const),
+        ...{ committedIds: ['k3x9q:proxy-0.1.1'], rolledBackIds: [] },
+      },
     };
     const status = statusWith({ input: { recovery } });
     expect(conditionOf(status, 'TwoPhaseHealthy')).toMatchObject({ status: 'True', reason: 'Healthy' });

@@ -231,13 +231,16 @@ describe('gates', () => {
 
 describe('the last recovery', () => {
   const own = (atMs: number, committed: number, held = 0) => ({
-    facts: { lastRecovery: { atMs, committed, rolledBack: 0, held } },
+    facts: { lastRecovery: { atMs, committed, committedIds: [], rolledBack: 0, rolledBackIds: [], held } },
   });
 
   it('is the newest that did something, of any proxy or the operator', () => {
     const proxies = { 0: own(NOW_MS - 5_000, 2), 1: own(NOW_MS - 1_000, 0) };
     expect(find({ proxies }).lastRecovery).toMatchObject({ instance: 'proxy-0', by: 'proxy', committed: 2 });
-    const pass = { instance: 'proxy-1', by: 'operator', atMs: NOW_MS, committed: 1, rolledBack: 1, held: 0 } as const;
+    const pass = {
+      ...({ instance: 'proxy-1', by: 'operator', atMs: NOW_MS } as const),
+      ...{ committed: 1, committedIds: ['a'], rolledBack: 1, rolledBackIds: ['b'], held: 0 },
+    };
     expect(find({ proxies }, { 'proxy-1': { pass } }).lastRecovery).toEqual(pass);
     expect(find({}).lastRecovery).toBeNull();
   });

@@ -70,8 +70,8 @@ describe('a run', () => {
     if (outcome.kind !== 'passed') throw new Error(outcome.message);
     expect(happened.filter((what) => what.startsWith('log'))).toHaveLength(2);
     const all = [...[ended, busy].map(({ transaction }) => renderTransactionId(transaction)), ...late];
-    expect(outcome.pass.rolledBack.toSorted()).toEqual(all.toSorted());
-    expect(outcome.pass.report).toMatchObject({ rolledBack: 3, waiting: 0 });
+    expect(outcome.pass.rolledBackIds.toSorted()).toEqual(all.toSorted());
+    expect(outcome.pass).toMatchObject({ rolledBack: 3, waiting: 0 });
   });
 
   it.each([
@@ -92,7 +92,7 @@ describe('a run', () => {
     });
     const outcome = await run();
     if (outcome.kind !== 'passed') throw new Error(outcome.message);
-    expect(outcome.pass.rolledBack).toEqual([renderTransactionId(ended.transaction)]);
+    expect(outcome.pass.rolledBackIds).toEqual([renderTransactionId(ended.transaction)]);
   });
 
   it('reads the log under its lock before the first connection is ended', async () => {

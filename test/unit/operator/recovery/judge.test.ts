@@ -21,6 +21,7 @@ function judged(instance: string, scene: Scene, history?: InstanceHistory): Judg
 }
 
 const report = (more: Partial<PassReport> = {}): PassReport => ({
+  ...{ committedIds: [], rolledBackIds: [] },
   ...{ foundInDoubt: 0, committed: 0, rolledBack: 0, confirmed: 0, waiting: 0, held: [], backendsFenced: 0 },
   ...{ foreign: { count: 0, oldestAgeMs: 0 }, otherInstances: new Map(), unreachableShards: [] },
   ...{ alarms: [], newAlarms: [], durationMs: 1, ...more },
@@ -29,7 +30,7 @@ const report = (more: Partial<PassReport> = {}): PassReport => ({
 function passed(more: Partial<PassReport> = {}, status: 'whole' | 'damaged' | 'lost' = 'whole'): RunOutcome {
   const problems = status === 'damaged' ? ['00000000000000000001.wal at byte 96: checksum'] : [];
   const log = { status, walId: null, epoch: 1789, problems };
-  return { kind: 'passed', log, pass: { report: report(more), committed: [], rolledBack: [] } };
+  return { kind: 'passed', log, pass: report(more) };
 }
 
 const silent = (ordinal: number, more: object = {}) => ({

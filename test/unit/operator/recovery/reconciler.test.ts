@@ -374,16 +374,57 @@ describe('an operator after another one', () => {
   });
 
   it('does not repeat the Events of a proxy that recovered before it began', () => {
-    const lastRecovery = { atMs: NOW_MS - 877, committed: 2, rolledBack: 0, held: 0 };
+    const ids = { committedIds: ['k3x9q:proxy-0.1789.4'], rolledBackIds: [] };
+    const lastRecovery = { atMs: NOW_MS - 877, committed: 2, rolledBack: 0, held: 0, ...ids };
     const time = timeText(lastRecovery.atMs);
     const told = { status: { proxies: [{ name: 'bank-proxy-0', lastRecoveryTime: time }] } };
     const scene = { proxies: { 0: { facts: { lastRecovery } } } };
     expect(reasons(step({ ...scene, ...told }))).toEqual([]);
     const other = operator();
     expect(step(scene, other).occurrences).toMatchObject([
-      { reason: 'Recovered', action: 'Verify', note: 'proxy-0 recovered itself: committed 2, rolled back 0, held 0' },
+      {
+        ...{ reason: 'Recovered', action: 'Verify' },
+        note: 'proxy-0 recovered itself: committed 2 [k3x9q:proxy-0.1789.4, and 1 more], rolled back 0, held 0',
+      },
     ]);
     expect(reasons(step(scene, other))).toEqual([]);
+  });
+});
+
+describe('a proxy that is there and holds something', () => {
+  /** A step whose observation says how to log in to the proxies. */
+  function stepReaching(scene: Scene): RecoveryFindings {
+    const seen = observe({ ...scene, spec: { proxy: { tls: { mode: 'Disable' } } } });
+    const proxies = seen.proxies.map((proxy) => ({
+      ...proxy,
+      pod: proxy.pod && { ...proxy.pod, status: { ...proxy.pod.status, podIP: '10.0.0.7' } },
+    }));
+    const secret = { metadata: { name: 'bank-internal' }, data: { admin: Buffer.from('secret').toString('base64') } };
+    const finding = { name: 'bank-internal', path: '', requiredKeys: ['admin'], keys: ['admin'] };
+    const secrets = new Map([['bank-internal', { origin: 'made', finding, secret } as const]]);
+    const observation = { ...seen, proxies, secrets };
+    return reconciler.step({ observation, shardTargets: targets, image: 'localhost/atomshard:1' });
+  }
+
+  it('is told with the ids and the reasons, once for what it says', async () => {
+    const held = { transaction: `${CLUSTER_ID}:proxy-0.${EPOCH}.4`, reason: 'committed-unproven', askHuman: true };
+    heldByProxies = [{ ...held, participants: [] }];
+    const lastRecovery = {
+      atMs: NOW_MS - 877,
+      committed: 0,
+      committedIds: [],
+      rolledBack: 0,
+      rolledBackIds: [],
+      held: 1,
+    };
+    const scene: Scene = { proxies: { 0: { facts: { held: 1, inDoubt: 1, lastRecovery } } } };
+    expect(reasons(stepReaching(scene))).toEqual([]);
+    await runs();
+    expect(stepReaching(scene).occurrences).toMatchObject([
+      { type: 'Warning', reason: 'RecoveryHeld', note: `proxy-0 holds 1 [${held.transaction} (committed-unproven)]` },
+    ]);
+    expect(reasons(stepReaching(scene))).toEqual([]);
+    expect(reasons(stepReaching({}))).toEqual([]);
   });
 });
 

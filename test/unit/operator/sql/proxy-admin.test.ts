@@ -28,6 +28,7 @@ const ROW: Readonly<Record<string, string | null>> = {
   last_recovery_at: '2026-11-21 14:02:03.456+00',
   last_recovery_committed: '1',
   last_recovery_rolled_back: '2',
+  last_recovery_rolled_back_ids: 'k:proxy-0.1.2,k:proxy-0.1.3',
   last_recovery_held: '0',
 };
 
@@ -57,7 +58,11 @@ describe('the row of SHOW STATUS', () => {
       held: 0,
       clients: 7,
       running: 1,
-      lastRecovery: { atMs: Date.UTC(2026, 10, 21, 14, 2, 3, 456), committed: 1, rolledBack: 2, held: 0 },
+      lastRecovery: {
+        ...{ atMs: Date.UTC(2026, 10, 21, 14, 2, 3, 456), committed: 1, rolledBack: 2, held: 0 },
+        // A proxy of a version before this column has none.
+        ...{ committedIds: [], rolledBackIds: ['k:proxy-0.1.2', 'k:proxy-0.1.3'] },
+      },
     });
   });
 
