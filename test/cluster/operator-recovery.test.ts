@@ -120,6 +120,21 @@ describe.skipIf(noCluster)('a proxy that does not come back', () => {
       return left.flat().length === 0 || undefined;
     });
 
+  /** As a proxy leaves one that tells success before its decision is durable, and loses its log: no evidence decides. */
+  async function leaveUndecidable(seq: number): Promise<string> {
+    const xids = await Promise.all(
+      [0, 1].map((shard) => onShard(shard, 'SELECT pg_snapshot_xmax(pg_current_snapshot())')),
+    );
+    const list = xids.map((xid, shard) => `shard-${shard}=${xid}@1`).join(',');
+    const id = `${clusterId}:proxy-9.1700000000.${seq}`;
+    for (const [shard] of xids.entries()) {
+      const gid = `as1:${id}:e:${shard}/2:${list}`;
+      const key = 900 + 10 * seq + shard;
+      await onShard(shard, `BEGIN; INSERT INTO accounts VALUES (${key}, 1); PREPARE TRANSACTION '${gid}'`);
+    }
+    return id;
+  }
+
   it('has what it decided committed for it, told with the ids, and no Job stays', async () => {
     await dieAt('commit.before', [1, 2, 3, 4]);
     await untilNothingPrepared();
@@ -184,16 +199,7 @@ describe.skipIf(noCluster)('a proxy that does not come back', () => {
   });
 
   it('leaves to a person what nobody can prove, who ends it by kubectl atomshard with a reason', async () => {
-    // As a proxy would have left it that tells success before its decision is durable, and lost its log: no evidence decides.
-    const xids = await Promise.all(
-      [0, 1].map((shard) => onShard(shard, 'SELECT pg_snapshot_xmax(pg_current_snapshot())')),
-    );
-    const list = xids.map((xid, shard) => `shard-${shard}=${xid}@1`).join(',');
-    const id = `${clusterId}:proxy-9.1700000000.1`;
-    for (const [shard] of xids.entries()) {
-      const gid = `as1:${id}:e:${shard}/2:${list}`;
-      await onShard(shard, `BEGIN; INSERT INTO accounts VALUES (${900 + shard}, 1); PREPARE TRANSACTION '${gid}'`);
-    }
+    const id = await leaveUndecidable(1);
     const held = await waitForCondition(
       kubectl,
       CLUSTER,
@@ -232,5 +238,16 @@ describe.skipIf(noCluster)('a proxy that does not come back', () => {
     expect(await rowsWhere('id BETWEEN 21 AND 24')).toBe(4);
     expect(await kubectl.value(`pvc wal-${CLUSTER}-proxy-1`, '.status.phase')).toBe('Bound');
     await waitForReady(kubectl, CLUSTER);
+  });
+
+  it('holds up the deletion of its cluster, with the way out, for the grace period and no longer', async () => {
+    await editSpec(kubectl, CLUSTER, { twoPhaseCommit: { recoveryGracePeriod: '20s' } });
+    await leaveUndecidable(2);
+    await waitForCondition(kubectl, CLUSTER, 'InDoubtTransactions', ({ reason }) => reason === 'NeedsDecision', 90_000);
+    await kubectl.run(['delete', 'shcl', CLUSTER, '--wait=false']);
+    const blocked = await waitForCondition(kubectl, CLUSTER, 'DeletionBlocked', ({ status }) => status === 'True');
+    expect(blocked.message).toMatch(/^1 in-doubt transaction would be left on the shards; .* at \S+Z at the latest\. /);
+    expect(blocked.message).toContain('atomshard.dev/force-delete=true');
+    await kubectl.waitUntilGone(`shcl ${CLUSTER}`, 90_000);
   });
 });

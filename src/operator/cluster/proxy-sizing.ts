@@ -77,7 +77,7 @@ function whyStay(
     // Nothing of it is in doubt; only its clients keep it, and they had their time.
     if (stopping && nowMs - drainsSinceMs(pod) > graceMs && look.facts.inDoubt === 0) return undefined;
     const { running, state } = look.facts;
-    // A person said that what is in doubt may stay: its volume is kept, and the operator ends it by the log.
+    // What is in doubt may stay, by a person's word or the deletion's deadline: the volume of its log is kept.
     if (gate !== undefined && state === 'Draining' && running === 0) return undefined;
     const message = `${name} drains before it leaves (${state}, ${running} transactions run)`;
     return { reason: 'ProxyDraining', message };

@@ -16,6 +16,7 @@ export function gatesOf(
 ): RecoveryGates {
   const { cluster, shards } = observation;
   const graceMs = parseDuration(cluster.spec.twoPhaseCommit.recoveryGracePeriod) ?? 0;
+  const deadlineMs = deletionDeadlineMs(observation, graceMs);
   const ignored = new Set(namesIn(cluster, ANNOTATIONS.ignoreInDoubt));
   const entry = (name: string, gate: FoundGate | null): (readonly [string, Gate])[] => {
     if (gate === null) return [];
@@ -23,8 +24,10 @@ export function gatesOf(
   };
   return {
     restart: new Map(shards.flatMap((shard) => entry(shard.name, restartGate(shard, sights, graceMs)))),
-    removal: new Map(sights.flatMap((sight) => entry(sight.instance, removalGate(observation, sight, findings)))),
-    deletion: deletionGate(observation, sights, findings, graceMs),
+    removal: new Map(
+      sights.flatMap((sight) => entry(sight.instance, removalGate(observation, sight, findings, deadlineMs))),
+    ),
+    deletion: deletionGate(observation, sights, findings, deadlineMs),
     maxPreparedFloor: new Map(
       shards.flatMap(({ name, look }) => {
         const count = look.kind === 'seen' ? look.facts.prepared.count : 0;
@@ -37,6 +40,12 @@ export function gatesOf(
 /** Whether it still holds anything up. */
 export const isShut = ({ opensAtMs, ignored }: Gate, nowMs: number): boolean =>
   !ignored && (opensAtMs === null || opensAtMs > nowMs);
+
+/** Null while nobody deletes the cluster. */
+function deletionDeadlineMs({ cluster }: Observation, graceMs: number): number | null {
+  const askedMs = Date.parse(cluster.metadata.deletionTimestamp ?? '');
+  return Number.isNaN(askedMs) ? null : askedMs + graceMs;
+}
 
 /** Before it is known whether a person opened it. */
 type FoundGate = Omit<Gate, 'ignored'>;
@@ -72,34 +81,34 @@ function restartGate(
   };
 }
 
-/** A proxy, or its volume, that may still be needed to end a transaction. */
+/** A proxy, or its volume, that may still be needed to end a transaction; without a deadline but the deletion's. */
 function removalGate(
   observation: Observation,
   sight: InstanceSight,
   findings: readonly InstanceFinding[],
+  opensAtMs: number | null,
 ): FoundGate | null {
   const { instance } = sight;
   const wayOut = `With ${annotated(instance)} it goes all the same, and its volume stays`;
   const inDoubt = findings.find((finding) => finding.instance === instance)?.inDoubt ?? leftCount(sight);
   if (inDoubt > 0) {
-    const message = `${instance} has ${transactions(inDoubt)}; its log is needed to end them, without a deadline. ${wayOut}`;
-    return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs: null };
+    const latest = opensAtMs === null ? 'without a deadline' : `until ${instant(opensAtMs)} at the latest`;
+    const message = `${instance} has ${transactions(inDoubt)}; its log is needed to end them, ${latest}. ${wayOut}`;
+    return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs };
   }
   if (answerOf(sight) !== undefined) return null;
   const unseen = unseenShards(observation);
   if (unseen.length === 0) return null;
   const message = `${instance} does not answer, and ${unseen.join(', ')} may hold transactions of it. ${wayOut}`;
-  return { reason: 'ShardsNotSeen', message, inDoubt: 0, opensAtMs: null };
+  return { reason: 'ShardsNotSeen', message, inDoubt: 0, opensAtMs };
 }
 
 function deletionGate(
   observation: Observation,
   sights: readonly InstanceSight[],
   findings: readonly InstanceFinding[],
-  graceMs: number,
+  opensAtMs: number | null,
 ): Gate | null {
-  const askedMs = Date.parse(observation.cluster.metadata.deletionTimestamp ?? '');
-  const opensAtMs = Number.isNaN(askedMs) ? null : askedMs + graceMs;
   const latest = opensAtMs === null ? '' : `, at ${instant(opensAtMs)} at the latest`;
   const inDoubt = sights.reduce((sum, sight) => sum + (countOf(findings, sight) ?? 0), 0);
   if (inDoubt > 0) {

@@ -335,6 +335,22 @@ describe('deletion', () => {
     expect(world.objects.has('PersistentVolumeClaim/wal-bank-proxy-1')).toBe(true);
   });
 
+  it('does not wait for transactions in doubt longer than the grace period, and keeps the log that knows of them', () => {
+    const world = running((spec) => Object.assign(spec, { pvcRetentionPolicy: { whenDeleted: 'Delete' } }));
+    const open = gate(world.nowMs + 60_000);
+    const gates = { ...NO_FINDINGS.gates, deletion: open, removal: new Map([['proxy-1', open]]) };
+    world.findings = { ...NO_FINDINGS, gates };
+    world.broken.add('bank-proxy-1');
+    world.delete();
+    for (let count = 0; count < 20; count += 1) world.step();
+    expect(world.pods.has('bank-proxy-1')).toBe(true);
+    expect(world.planNow().deletionBlocked?.message).toContain('force-delete=true');
+    world.settle(60);
+    expect(world.gone).toBe(true);
+    expect(world.objects.has('PersistentVolumeClaim/wal-bank-proxy-0')).toBe(false);
+    expect(world.objects.has('PersistentVolumeClaim/wal-bank-proxy-1')).toBe(true);
+  });
+
   it('is blocked by transactions in doubt, says how to insist, and goes on when they have ended', () => {
     const world = running();
     world.findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, deletion: gate(null) } };

@@ -206,9 +206,12 @@ describe('gates', () => {
     expect(restart.get('shard-0')?.message).toBe(
       'shard-0 holds 2 in-doubt transactions; it is restarted or stopped when they have ended, at 2026-03-01T12:04:00Z at the latest, or at once with the annotation atomshard.dev/ignore-in-doubt=shard-0',
     );
-    expect(removal.get('proxy-1')?.message).toBe(
+    expect(find({ ...silent1, left }).gates.removal.get('proxy-1')?.message).toBe(
       'proxy-1 has 2 in-doubt transactions; its log is needed to end them, without a deadline. With the annotation atomshard.dev/ignore-in-doubt=proxy-1 it goes all the same, and its volume stays',
     );
+    // Of a cluster that is deleted it is the deletion's.
+    expect(removal.get('proxy-1')?.opensAtMs).toBe(deletion?.opensAtMs);
+    expect(removal.get('proxy-1')?.message).toContain('end them, until 2026-03-01T12:04:00Z at the latest. With');
     expect(deletion?.message).toBe(
       '2 in-doubt transactions would be left on the shards; the cluster goes when they have ended, at 2026-03-01T12:04:00Z at the latest',
     );
