@@ -74,17 +74,18 @@ function whyStay(
   if (gate !== undefined && isShut(gate, nowMs)) return { reason: gate.reason, message: gate.message };
   if (look.kind === 'seen' && pod !== undefined && look.facts.state === 'Clean') return undefined;
   if (look.kind === 'seen') {
-    // Nothing of it is in doubt; only its clients keep it, and they had their time.
-    if (stopping && nowMs - drainsSinceMs(pod) > graceMs && look.facts.inDoubt === 0) return undefined;
-    const { running, state } = look.facts;
-    // What is in doubt may stay, by a person's word or the deletion's deadline: the volume of its log is kept.
+    const { running, state, inDoubt } = look.facts;
+    // By a person's word, or past the deadline of a deletion: the volume of its log is kept.
+    const mayLeaveDoubt = inDoubt === 0 || gate !== undefined;
+    // Only its clients keep it, and they had their time.
+    if (stopping && nowMs - drainsSinceMs(pod) > graceMs && mayLeaveDoubt) return undefined;
     if (gate !== undefined && state === 'Draining' && running === 0) return undefined;
     const message = `${name} drains before it leaves (${state}, ${running} transactions run)`;
     return { reason: 'ProxyDraining', message };
   }
+  if (gate !== undefined) return undefined;
   // It does not answer; recovery knows whether anything of it is left, and acts for it after the grace period.
   const state = instances.find((each) => each.instance === instance)?.state;
-  if (gate !== undefined) return undefined;
   const nothingLeft = state === undefined || state.kind === 'gone';
   if (nothingLeft && !maySpeak(proxy, nowMs, graceMs)) return undefined;
   const message = `${name} does not answer, so that it is not known whether its log is finished`;
