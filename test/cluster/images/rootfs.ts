@@ -101,6 +101,8 @@ export class Rootfs {
       if (!['busybox', ''].includes(applet) && !existsSync(this.at(`/bin/${applet}`)))
         this.link(`/bin/${applet}`, 'busybox');
     }
+    // Where the first line of a script looks for it.
+    if (!existsSync(this.at('/usr/bin/env'))) this.link('/usr/bin/env', '/bin/busybox');
   }
 
   /** /etc/passwd, /etc/group and name resolution, with root, nobody and the given users. */
