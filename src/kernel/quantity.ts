@@ -27,3 +27,8 @@ export function parseDuration(text: string): number | undefined {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
   return Math.round(parts.reduce((sum, [, value, unit]) => sum + Number(value) * (TIME_UNITS[unit ?? ''] ?? 0), 0));
 }
+
+/** An instant for people and for a status, from milliseconds since the Unix epoch; to the second, as more would be noise. */
+export function timeText(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}

@@ -1,4 +1,5 @@
 // The rows of the status: each shard as SQL shows it, each proxy by its own word, and shards that left the spec. Pure.
+import { timeText } from '../../kernel/quantity.ts';
 import type {
   ShardedClusterStatus,
   StatusHeldTransaction,
@@ -14,11 +15,6 @@ import type { StatusInput } from './status-input.ts';
 
 /** Under load something is always prepared for a moment; older than this it is worth telling. */
 const OLD_PREPARED_MS = 10_000;
-
-/** To the second: more would be noise. */
-export function timeText(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}
 
 export function shardRow(input: StatusInput, shard: ShardObservation): StatusShard {
   const fault = shardFault(input, shard.name);

@@ -1,11 +1,12 @@
 // The status of a cluster as a function of what was seen and decided, and the question whether anybody must hear of it. Pure but
 // for the pace. The rule: the same facts give the same status, byte for byte, so that an idle cluster is never written.
+import { timeText } from '../../kernel/quantity.ts';
 import type { ShardedClusterStatus, StatusCondition } from '../api/sharded-cluster.generated.ts';
 import { selectorOf, selectorText } from '../desired/labels.ts';
 import { type Judgement, judge, listed, problemText } from './conditions.ts';
 import { isInForce } from './settled.ts';
 import type { StatusInput } from './status-input.ts';
-import { heldRows, lastRecoveryOf, proxyRows, retiredRows, shardRow, timeText } from './status-rows.ts';
+import { heldRows, lastRecoveryOf, proxyRows, retiredRows, shardRow } from './status-rows.ts';
 import { isPodReady, isProxyReady } from './wellness.ts';
 
 type Phase = NonNullable<ShardedClusterStatus['phase']>;

@@ -1,5 +1,6 @@
 // Three conditions that say how atomic commit is doing; pure. The rule: bad news is never hidden by better news of another
 // instance, and what cannot be seen makes a condition Unknown instead of good.
+import { timeText } from '../../kernel/quantity.ts';
 import type { Observation } from '../cluster/observation.ts';
 import { unseenShards } from './instances.ts';
 import type { HeldFinding, InstanceFinding, RecoveryCondition } from './types.ts';
@@ -76,7 +77,7 @@ export function stateInWords(state: InstanceFinding['state']): string {
     case 'present':
       return 'the proxy is at it';
     case 'away':
-      return `the proxy is away since ${instant(state.sinceMs)}, the operator acts at ${instant(state.actsAtMs)}`;
+      return `the proxy is away since ${timeText(state.sinceMs)}, the operator acts at ${timeText(state.actsAtMs)}`;
     case 'gone':
       return 'the proxy is gone';
     case 'acting':
@@ -86,8 +87,6 @@ export function stateInWords(state: InstanceFinding['state']): string {
       return state.message;
   }
 }
-
-const instant = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 function heldSentence(held: readonly HeldFinding[]): string[] {
   const asked = held.filter(({ askHuman }) => askHuman).map(({ transaction }) => transaction);

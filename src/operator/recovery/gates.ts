@@ -1,6 +1,6 @@
 // What must wait for transactions in doubt, and until when at most. Pure.
 // The rule: a gate names the number that holds it shut; what could not be seen holds it shut as well, as it may hold one.
-import { parseDuration } from '../../kernel/quantity.ts';
+import { parseDuration, timeText } from '../../kernel/quantity.ts';
 import type { Observation, ShardObservation } from '../cluster/observation.ts';
 import { ANNOTATIONS, namesIn } from '../desired/labels.ts';
 import { answerOf, type InstanceSight, leftCount, seemsWell, unseenShards } from './instances.ts';
@@ -50,7 +50,6 @@ function deletionDeadlineMs({ cluster }: Observation, graceMs: number): number |
 /** Before it is known whether a person opened it. */
 type FoundGate = Omit<Gate, 'ignored'>;
 
-const instant = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 const annotated = (name: string): string => `the annotation ${ANNOTATIONS.ignoreInDoubt}=${name}`;
 
 const transactions = (count: number): string =>
@@ -75,7 +74,7 @@ function restartGate(
   const opensAtMs = Math.min(...doubtful.map((run) => run.oldestMs)) + graceMs;
   return {
     reason: 'InDoubtTransactions',
-    message: `${name} holds ${transactions(inDoubt)}; it is restarted or stopped when they have ended, at ${instant(opensAtMs)} at the latest, or at once with ${annotated(name)}`,
+    message: `${name} holds ${transactions(inDoubt)}; it is restarted or stopped when they have ended, at ${timeText(opensAtMs)} at the latest, or at once with ${annotated(name)}`,
     inDoubt,
     opensAtMs,
   };
@@ -92,7 +91,7 @@ function removalGate(
   const wayOut = `With ${annotated(instance)} it goes all the same, and its volume stays`;
   const inDoubt = findings.find((finding) => finding.instance === instance)?.inDoubt ?? leftCount(sight);
   if (inDoubt > 0) {
-    const latest = opensAtMs === null ? 'without a deadline' : `until ${instant(opensAtMs)} at the latest`;
+    const latest = opensAtMs === null ? 'without a deadline' : `until ${timeText(opensAtMs)} at the latest`;
     const message = `${instance} has ${transactions(inDoubt)}; its log is needed to end them, ${latest}. ${wayOut}`;
     return { reason: 'InDoubtTransactions', message, inDoubt, opensAtMs };
   }
@@ -109,7 +108,7 @@ function deletionGate(
   findings: readonly InstanceFinding[],
   opensAtMs: number | null,
 ): Gate | null {
-  const latest = opensAtMs === null ? '' : `, at ${instant(opensAtMs)} at the latest`;
+  const latest = opensAtMs === null ? '' : `, at ${timeText(opensAtMs)} at the latest`;
   const inDoubt = sights.reduce((sum, sight) => sum + (countOf(findings, sight) ?? 0), 0);
   if (inDoubt > 0) {
     const message = `${transactions(inDoubt)} would be left on the shards; the cluster goes when they have ended${latest}`;

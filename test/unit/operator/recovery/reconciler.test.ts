@@ -2,8 +2,8 @@
 import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../../../src/kernel/clock.ts';
+import { timeText } from '../../../../src/kernel/quantity.ts';
 import type { StatusCondition } from '../../../../src/operator/api/sharded-cluster.generated.ts';
-import { timeText } from '../../../../src/operator/cluster/status-rows.ts';
 import { KubeError } from '../../../../src/operator/kube/kube-error.ts';
 import type { KubeObject } from '../../../../src/operator/kube/resource.ts';
 import { RECOVER_NOW } from '../../../../src/operator/recovery/judge.ts';
