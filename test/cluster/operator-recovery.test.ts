@@ -237,7 +237,9 @@ describe.skipIf(noCluster)('a proxy that does not come back', () => {
     await untilNothingPrepared();
     expect(await rowsWhere('id BETWEEN 21 AND 24')).toBe(4);
     expect(await kubectl.value(`pvc wal-${CLUSTER}-proxy-1`, '.status.phase')).toBe('Bound');
-    await waitForReady(kubectl, CLUSTER);
+    await waitForCondition(kubectl, CLUSTER, 'InDoubtTransactions', ({ status }) => status === 'False', 60_000);
+    // Fewer proxies need fewer places on the shards, which are restarted for that.
+    await waitForCondition(kubectl, CLUSTER, 'Progressing', ({ reason }) => reason === 'Settled', 120_000);
   });
 
   it('holds up the deletion of its cluster, with the way out, for the grace period and no longer', async () => {
@@ -245,9 +247,8 @@ describe.skipIf(noCluster)('a proxy that does not come back', () => {
     await leaveUndecidable(2);
     await waitForCondition(kubectl, CLUSTER, 'InDoubtTransactions', ({ reason }) => reason === 'NeedsDecision', 90_000);
     await kubectl.run(['delete', 'shcl', CLUSTER, '--wait=false']);
-    const blocked = await waitForCondition(kubectl, CLUSTER, 'DeletionBlocked', ({ status }) => status === 'True');
-    expect(blocked.message).toMatch(/^1 in-doubt transaction would be left on the shards; .* at \S+Z at the latest\. /);
-    expect(blocked.message).toContain('atomshard.dev/force-delete=true');
+    const says = /^1 in-doubt transaction would be left on the shards; .* at \S+Z at the latest\. .*force-delete=true/;
+    await waitForCondition(kubectl, CLUSTER, 'DeletionBlocked', ({ message }) => says.test(message));
     await kubectl.waitUntilGone(`shcl ${CLUSTER}`, 90_000);
   });
 });
