@@ -91,12 +91,24 @@ const gate: Gate = {
 
 describe('a proxy that nobody wants any more and that has transactions in doubt', () => {
   function sized(facts: Partial<ProxyFacts> | undefined, ignored: boolean) {
+    return sizedBy(facts, { ...gate, ignored }, false);
+  }
+
+  /** `drainsForMs`: since when the operator drains it. */
+  function sizedBy(
+    facts: Partial<ProxyFacts> | undefined,
+    closed: Gate | undefined,
+    stopping: boolean,
+    drainsForMs = 0,
+  ) {
     const look = facts === undefined ? failed('unreachable', 'refused', 1_000) : seen({ ...PROXY_FACTS, ...facts });
-    const proxies = [proxySeen(0), proxySeen(1, { look })];
+    const annotations = { [DRAINING]: new Date(NOW_MS - drainsForMs).toISOString() };
+    const pod = { metadata: { name: 'bank-proxy-1', namespace: 'test', annotations } };
+    const proxies = [proxySeen(0), proxySeen(1, { look, pod })];
     const { observation } = seenCluster({ spec: { proxy: { replicas: 1 } }, observation: { proxies } });
-    const removal = new Map([['proxy-1', { ...gate, ignored }]]);
+    const removal = new Map(closed === undefined ? [] : [['proxy-1', closed]]);
     const findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal } };
-    const { replicas, waiting } = sizeProxies(observation, findings, { wanted: 1, stopping: false, mayDrain: true });
+    const { replicas, waiting } = sizeProxies(observation, findings, { wanted: 1, stopping, mayDrain: true });
     return [replicas, ...waiting.map(({ reason }) => reason)];
   }
   const drained = { state: 'Draining', running: 0, inDoubt: 2 } as const;
@@ -111,6 +123,15 @@ describe('a proxy that nobody wants any more and that has transactions in doubt'
   it('drains before it goes by a person’s word, too', () => {
     expect(sized({ state: 'InDoubt', running: 0, inDoubt: 2 }, true)).toEqual([2, 'ProxyDraining']);
     expect(sized({ ...drained, running: 1 }, true)).toEqual([2, 'ProxyDraining']);
+  });
+
+  it('of a cluster that goes leaves at the deadline even with a client that never ends, and never before it', () => {
+    const stuck = { ...drained, running: 1 };
+    const past = { ...gate, opensAtMs: NOW_MS - 1 };
+    expect(sizedBy(stuck, past, true, 61_000)).toEqual([1]);
+    expect(sizedBy(stuck, past, true, 59_000)).toEqual([2, 'ProxyDraining']);
+    expect(sizedBy(stuck, { ...gate, opensAtMs: NOW_MS + 1 }, true, 61_000)).toEqual([2, 'InDoubtTransactions']);
+    expect(sizedBy(stuck, undefined, true, 61_000)).toEqual([2, 'ProxyDraining']);
   });
 });
 
@@ -144,7 +165,7 @@ describe('the volume of a log whose proxy was scaled away', () => {
 
   function deleted(
     more: Partial<ProxyObservation> = {},
-    { kind = 'gone' as string, gated = false, policy = 'Delete' } = {},
+    { kind = 'gone' as string, gated = undefined as Gate | undefined, policy = 'Delete' } = {},
   ) {
     const gone = proxySeen(1, { pod: undefined, look: { kind: 'never' }, claim, ...more });
     const proxySet = { metadata: { name: 'bank-proxy' }, spec: { replicas: 1 } };
@@ -154,7 +175,7 @@ describe('the volume of a log whose proxy was scaled away', () => {
     });
     const facts = { inDoubt: 0, oldestMs: null, walId: null, epoch: null, walLost: null };
     const instance = { instance: 'proxy-1', state: { kind } as InstanceFinding['state'], ...facts };
-    const removal = new Map(gated ? [['proxy-1', gate]] : []);
+    const removal = new Map(gated === undefined ? [] : [['proxy-1', gated]]);
     const gates = { ...NO_FINDINGS.gates, removal };
     const instances = kind === 'unknown' ? [] : [instance];
     return leftoverClaims(observation, { ...NO_FINDINGS, instances, gates }).map((action) =>
@@ -172,7 +193,9 @@ describe('the volume of a log whose proxy was scaled away', () => {
   });
 
   it('stays while transactions need it, while its pod is there, while it is wanted, and is not deleted twice', () => {
-    expect(deleted({}, { gated: true })).toEqual([]);
+    expect(deleted({}, { gated: gate })).toEqual([]);
+    // A person let the proxy go, not what its log knows.
+    expect(deleted({}, { gated: { ...gate, ignored: true } })).toEqual([]);
     expect(deleted({ pod: { metadata: { name: 'bank-proxy-1' } } })).toEqual([]);
     expect(deleted({ ordinal: 0 })).toEqual([]);
     const leaving = { metadata: { ...claim.metadata, deletionTimestamp: '2026-11-21T13:00:00Z' } };
