@@ -1,6 +1,7 @@
 // One pass over shards in memory: the order of its questions, whom it leaves alone, and what it says about it.
 import { describe, expect, it } from 'vitest';
-import type { PassReport } from '../../../src/recovery/report.ts';
+import { mergeReports, type PassReport } from '../../../src/recovery/report.ts';
+import { renderTransactionId } from '../../../src/transaction/gid.ts';
 import { PretendWorld } from '../../support/pretend-world.ts';
 import { EPOCH } from '../../support/told-log.ts';
 
@@ -78,6 +79,9 @@ describe('shards that do not answer', () => {
     const later = await recovery.pass();
     expect([across, undecided].map((one) => world.lives(one))).toEqual(['cc', 'aa']);
     expect(later).toMatchObject({ foundInDoubt: 2, committed: 1, rolledBack: 1, unreachableShards: [] });
+    const { committedIds, rolledBackIds } = mergeReports(report, later);
+    expect(committedIds).toEqual([beside, across].map(({ transaction }) => renderTransactionId(transaction)));
+    expect(new Set(rolledBackIds)).toEqual(new Set([renderTransactionId(undecided.transaction)]));
   });
 
   it('PgDog 10: a participant on a shard that was removed stays open, with an alarm, and END is not recorded', async () => {

@@ -107,7 +107,10 @@ describe('a proxy that nobody wants any more and that has transactions in doubt'
     const proxies = [proxySeen(0), proxySeen(1, { look, pod })];
     const { observation } = seenCluster({ spec: { proxy: { replicas: 1 } }, observation: { proxies } });
     const removal = new Map(closed === undefined ? [] : [['proxy-1', closed]]);
-    const findings = { ...NO_FINDINGS, gates: { ...NO_FINDINGS.gates, removal } };
+    const held: InstanceFinding['state'] = { kind: 'held', why: 'policy', message: 'inDoubtPolicy is Hold' };
+    const known = { inDoubt: 2, oldestMs: null, walId: null, epoch: null, walLost: null };
+    const instances = [{ instance: 'proxy-1', state: held, ...known }];
+    const findings = { ...NO_FINDINGS, instances, gates: { ...NO_FINDINGS.gates, removal } };
     const { replicas, waiting } = sizeProxies(observation, findings, { wanted: 1, stopping, mayDrain: true });
     return [replicas, ...waiting.map(({ reason }) => reason)];
   }

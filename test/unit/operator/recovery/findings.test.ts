@@ -211,6 +211,8 @@ describe('gates', () => {
     );
     // Of a cluster that is deleted it is the deletion's.
     expect(removal.get('proxy-1')?.opensAtMs).toBe(deletion?.opensAtMs);
+    const unseen = find({ ...silent1, silentShards: ['shard-1'], deletionTimestamp }).gates.removal.get('proxy-1');
+    expect([unseen?.reason, unseen?.opensAtMs]).toEqual(['ShardsNotSeen', deletion?.opensAtMs]);
     expect(removal.get('proxy-1')?.message).toContain('end them, until 2026-03-01T12:04:00Z at the latest. With');
     expect(deletion?.message).toBe(
       '2 in-doubt transactions would be left on the shards; the cluster goes when they have ended, at 2026-03-01T12:04:00Z at the latest',
